@@ -1,0 +1,82 @@
+# Everything a fresh clone needs: Python >= 3.11, Node and make. `make` alone lists the targets.
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+BUNDLE := nbtoolkit/static/board.js
+NODE_MODULES := js/node_modules/.installed
+FIRST_RUN := notebooks/01_first_run.ipynb
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+# With a browser on the same cores, spinning OpenMP threads turn a 1 ms step into 100 ms.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: help venv js demo lab test lint types layers js-test chromium bench clean
+.NOTPARALLEL:
+
+help:
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+venv: $(VENV)/.installed  ## the environment, in .venv
+
+# torch comes first and alone, so that no other package's wish for it brings another build.
+$(VENV)/.torch:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml
+	SKIP_JUPYTER_BUILDER=1 $(BIN)/python -m pip install --quiet --editable . --group test --group dev
+	touch $@
+
+js: $(BUNDLE)  ## the bundle of the Board, nbtoolkit/static/board.js
+
+$(NODE_MODULES): js/package.json js/package-lock.json
+	cd js && npm ci --no-audit --no-fund
+	touch $@
+
+$(BUNDLE): $(NODE_MODULES) $(shell find js -name node_modules -prune -o -type f -print)
+	cd js && npm run build
+	touch $@
+
+demo: venv js  ## run the first notebook in a kernel, leave it and its page in build/demo
+	$(BIN)/python -m tests.notebooks.execute $(FIRST_RUN) build/demo
+
+lab: venv js  ## open the first notebook in JupyterLab
+	$(BIN)/jupyter lab $(AS_ROOT) $(FIRST_RUN)
+
+test: venv js chromium lint types layers js-test  ## everything that is checked
+	NBTOOLKIT_NO_SKIP=1 $(BIN)/python -m pytest
+
+lint: venv
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: venv
+	$(BIN)/pyright
+
+layers: venv
+	$(BIN)/lint-imports
+
+js-test: $(NODE_MODULES)
+	cd js && npm run check && npm test
+
+chromium:
+	@[ -n "$(CHROMIUM)" ] || command -v chromium >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+		then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; \
+		else echo "The browser tests need Chromium: install it (Debian: apt-get install chromium)" \
+			"or set CHROMIUM to its path."; exit 1; fi; }
+
+bench: venv js $(VENV)/.bench  ## cost of watching, beside other loggers
+	$(BIN)/python -m tests.benchmarks
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --group bench
+	touch $@
+
+clean:  ## remove all that these targets made
+	rm -rf $(VENV) build dist $(BUNDLE) js/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find nbtoolkit tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,171 @@
+import type { Bokeh } from "./bokeh";
+import { Card, type Host, stepText } from "./card";
+import { button, element } from "./dom";
+import { Pace } from "./pace";
+import type { Session } from "./session";
+import { StatusLine } from "./status";
+import { STYLE } from "./style";
+import { onThemeChange } from "./theme";
+import type { PanelSpec } from "./types";
+
+const SMOOTHING = 1 / 3; // of the slider, which gives a weight of 0.9
+
+/** Weight of the moving average for a place of the slider: 0, then 0.9 at a third, 0.99, 0.999. */
+export const weightOf = (place: number): number => 1 - 10 ** (-3 * place);
+
+/** The Board on the page: status line, tools, and a grid of panels that are drawn while in sight. */
+export class Board implements Host {
+  readonly root = element("div", { class: "nbtk-board", role: "region", "aria-label": "training run" });
+  private readonly status = new StatusLine();
+  private readonly pointed = element("span", { class: "nbtk-pointed" });
+  private readonly chips = element("div", { class: "nbtk-chips", role: "group", "aria-label": "panels" });
+  private readonly grid = element("div", { class: "nbtk-grid" });
+  private readonly cards = new Map<string, Card>();
+  private readonly choice = new Map<string, boolean>();
+  private readonly pending = new Set<Card>();
+  private readonly pace = new Pace(() => this.drawAll());
+  private readonly sight: IntersectionObserver;
+  private readonly ends: (() => void)[] = [];
+  private weight = weightOf(SMOOTHING);
+  private step: number | null = null;
+  private bokeh: Bokeh | null = null;
+
+  constructor(
+    private readonly session: Session,
+    loading: Promise<Bokeh>,
+  ) {
+    const style = element("style", {}, STYLE);
+    const tools = element("div", { class: "nbtk-toolbar" }, this.chips, this.pointed, this.slider());
+    this.root.append(style, this.status.root, tools, this.grid);
+    this.sight = new IntersectionObserver((entries) => this.seen(entries), { rootMargin: "100px" });
+    this.ends.push(
+      session.onData(() => this.refresh()),
+      session.onPanels(() => this.arrange()),
+      onThemeChange(() => this.repaint()),
+      () => this.sight.disconnect(),
+      () => this.pace.stop(),
+    );
+    this.arrange();
+    this.refresh();
+    loading.then(
+      (bokeh) => this.start(bokeh),
+      (error) => this.grid.replaceChildren(`The figures could not be loaded: ${error}`),
+    );
+  }
+
+  dispose(): void {
+    for (const end of this.ends) end();
+    for (const card of this.cards.values()) card.dispose();
+    this.root.remove();
+  }
+
+  dirty(card: Card): void {
+    this.pending.add(card);
+    this.pace.ask();
+  }
+
+  painted(): void {
+    this.pace.painted();
+    if (this.step !== null) for (const card of this.cards.values()) card.mark(this.step);
+  }
+
+  point(step: number | null): void {
+    this.step = step;
+    this.pointed.textContent = step === null ? "" : stepText(step);
+    for (const card of this.cards.values()) card.mark(step);
+  }
+
+  private start(bokeh: Bokeh): void {
+    this.bokeh = bokeh;
+    for (const card of this.cards.values()) void card.embed(bokeh, this.session.description.figures);
+  }
+
+  private refresh(): void {
+    this.status.show(this.session.status, this.session.gone);
+    for (const card of this.cards.values()) this.pending.add(card);
+    this.pace.ask();
+  }
+
+  private drawAll(): void {
+    for (const card of this.pending) {
+      if (!card.visible) continue;
+      this.pending.delete(card);
+      card.draw(this.weight);
+      card.mark(this.step);
+    }
+  }
+
+  private seen(entries: IntersectionObserverEntry[]): void {
+    for (const entry of entries) {
+      const card = [...this.cards.values()].find((one) => one.root === entry.target);
+      if (card) card.visible = entry.isIntersecting;
+    }
+    this.pace.ask();
+  }
+
+  private repaint(): void {
+    // The page sets its variables after it has marked itself dark or light.
+    setTimeout(() => {
+      for (const card of this.cards.values()) card.paint();
+    }, 50);
+  }
+
+  /** Cards for the panels that are to be shown, in their order; those that stay are left alone. */
+  private arrange(): void {
+    const { panels, figures } = this.session.description;
+    const wanted = panels.filter((spec) => this.choice.get(spec.id) ?? spec.shown);
+    for (const [id, card] of this.cards) {
+      const spec = wanted.find((one) => one.id === id);
+      if (spec && sameCurves(spec, card.spec)) continue;
+      this.sight.unobserve(card.root);
+      this.pending.delete(card);
+      card.dispose();
+      this.cards.delete(id);
+    }
+    wanted.forEach((spec, i) => {
+      let card = this.cards.get(spec.id);
+      if (!card) {
+        card = new Card(spec, this.session.store, this);
+        this.cards.set(spec.id, card);
+        if (this.bokeh) void card.embed(this.bokeh, figures);
+        this.sight.observe(card.root);
+      }
+      if (this.grid.children[i] !== card.root)
+        this.grid.insertBefore(card.root, this.grid.children[i] ?? null);
+    });
+    this.chips.replaceChildren(...panels.map((spec) => this.chip(spec, wanted.includes(spec))));
+  }
+
+  private chip(spec: PanelSpec, on: boolean): HTMLButtonElement {
+    const chip = button(spec.title, `${on ? "hide" : "show"} ${spec.title}`, () => {
+      this.choice.set(spec.id, !on);
+      this.arrange();
+      this.refresh();
+      const same = [...this.chips.children].find((one) => (one as HTMLElement).dataset.chip === spec.id);
+      (same as HTMLElement | undefined)?.focus();
+    });
+    chip.setAttribute("aria-pressed", String(on));
+    chip.dataset.chip = spec.id;
+    return chip;
+  }
+
+  private slider(): HTMLElement {
+    const range = { type: "range", min: "0", max: "1", step: "0.01", value: String(SMOOTHING) };
+    const input = element("input", { ...range, "aria-label": "smoothing" });
+    const value = element("output", {}, this.weight.toFixed(3));
+    input.addEventListener("input", () => {
+      this.weight = weightOf(Number(input.value));
+      value.textContent = this.weight.toFixed(3);
+      this.refresh();
+    });
+    const meaning = "Weight of the exponential moving average; the faint line is as measured";
+    return element("label", { class: "nbtk-slider", title: meaning }, "smoothing ", input, value);
+  }
+}
+
+function sameCurves(one: PanelSpec, other: PanelSpec): boolean {
+  return (
+    one.lines.length === other.lines.length &&
+    one.lines.every((line, i) => line.label === other.lines[i]!.label)
+  );
+}

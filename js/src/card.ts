@@ -1,0 +1,190 @@
+import type { Bokeh } from "./bokeh";
+import { button, element } from "./dom";
+import { whole } from "./format";
+import { Plot } from "./panel";
+import { read, stepsOf } from "./reading";
+import type { Store } from "./store";
+import type { Description, PanelSpec, Scale } from "./types";
+
+/** What a card tells the Board. */
+export interface Host {
+  /** Draw me when there is time. */
+  dirty(card: Card): void;
+  /** The reader points at a step, or at none. */
+  point(step: number | null): void;
+  /** A figure was painted. */
+  painted(): void;
+}
+
+/** A panel on the Board: its title, the number now, its figure, and the step under the reader's pointer. */
+export class Card {
+  readonly root: HTMLElement;
+  visible = true;
+  private readonly now = element("span", { class: "nbtk-now" });
+  private readonly box = element("div", { class: "nbtk-plot" });
+  private readonly cursor = element("div", { class: "nbtk-cursor", hidden: "" });
+  private readonly reset: HTMLButtonElement;
+  private readonly toggle: HTMLButtonElement;
+  private plot: Plot | null = null;
+  private scale: Scale;
+  private row: number | null = null;
+  private pointed = Number.NEGATIVE_INFINITY;
+  private shownText = "";
+
+  constructor(
+    readonly spec: PanelSpec,
+    private readonly store: Store,
+    private readonly host: Host,
+  ) {
+    this.scale = spec.forms[spec.scale] ? spec.scale : "linear";
+    const title = element("h4", { title: explanation(spec) }, spec.title);
+    this.reset = button("↺", "show all again", () => this.plot?.unzoom());
+    this.reset.hidden = true;
+    this.toggle = button("log", `logarithmic scale of ${spec.title}`, () => this.flip());
+    this.toggle.hidden = Object.keys(spec.forms).length < 2;
+    this.toggle.setAttribute("aria-pressed", String(this.scale === "log"));
+    const tools = element("span", { class: "nbtk-tools" }, this.reset, this.toggle);
+    this.root = element(
+      "section",
+      { class: "nbtk-panel", tabindex: "0", "aria-label": spec.title, "data-panel": spec.id },
+      element("header", {}, title, this.now, tools),
+      element("div", { class: "nbtk-stage" }, this.box, this.cursor),
+    );
+    this.listen();
+  }
+
+  /** Draw the figure of this panel, new for each scale. */
+  async embed(bokeh: Bokeh, figures: Description["figures"]): Promise<void> {
+    this.figures = figures;
+    this.bokeh = bokeh;
+    await this.build();
+  }
+
+  private bokeh: Bokeh | null = null;
+  private figures: Description["figures"] = {};
+
+  private async build(): Promise<void> {
+    const form = this.spec.forms[this.scale];
+    if (!this.bokeh || !form) return;
+    const old = this.plot;
+    const plot = new Plot(
+      this.spec,
+      this.scale,
+      () => this.zoomed(),
+      () => this.host.painted(),
+    );
+    const place = element("div");
+    this.box.append(place);
+    await plot.embed(this.bokeh, this.figures[form], place, this.root);
+    old?.remove();
+    while (this.box.firstChild !== place) this.box.firstChild!.remove();
+    this.plot = plot;
+    this.reset.hidden = true;
+    this.host.dirty(this);
+  }
+
+  draw(weight: number): void {
+    // A reader's pointer holds the axes; one that was left there does not.
+    this.plot?.draw(this.store, weight, performance.now() - this.pointed < 2500);
+  }
+
+  paint(): void {
+    this.plot?.paint(this.root);
+  }
+
+  dispose(): void {
+    this.plot?.remove();
+    this.root.remove();
+  }
+
+  /** Show the step that the reader points at, in whichever panel, and the values there. */
+  mark(step: number | null): void {
+    const place = step === null ? null : this.plot?.place(step);
+    this.cursor.hidden = !place;
+    if (place) {
+      this.cursor.style.transform = `translate(${place.left}px, ${place.top}px)`;
+      this.cursor.style.height = `${place.height}px`;
+    }
+    const readings = read(this.spec, this.store, step, this.row);
+    const text = readings.map((reading) => reading.text + reading.color).join() + this.spec.id;
+    if (text === this.shownText) return;
+    this.shownText = text;
+    this.now.replaceChildren(
+      ...readings.map(({ text, color }) => {
+        const part = element("span", {}, text);
+        if (color) part.style.setProperty("--nbtk-line", color);
+        if (color) part.className = "nbtk-line";
+        return part;
+      }),
+    );
+  }
+
+  private listen(): void {
+    this.box.addEventListener("pointermove", (event) => this.point(event));
+    this.box.addEventListener("pointerleave", () => this.leave());
+    this.box.addEventListener("dblclick", () => this.plot?.unzoom());
+    this.root.addEventListener("keydown", (event) => this.key(event));
+    this.root.addEventListener("focusout", () => this.host.point(null));
+  }
+
+  private point(event: PointerEvent): void {
+    const box = this.box.getBoundingClientRect();
+    const under = this.plot?.under(event.clientX - box.left, event.clientY - box.top);
+    this.pointed = performance.now();
+    this.row = under && this.spec.kind === "heatmap" ? this.plot!.row(under.height) : null;
+    this.at = under ? Math.round(under.step) : null;
+    this.host.point(this.at);
+  }
+
+  private leave(): void {
+    this.pointed = Number.NEGATIVE_INFINITY;
+    this.row = null;
+    this.at = null;
+    this.host.point(null);
+    this.host.dirty(this);
+  }
+
+  private at: number | null = null;
+
+  /** Arrow keys walk along the samples; Home and End go to the ends, Escape back to now. */
+  private key(event: KeyboardEvent): void {
+    if (event.target !== this.root) return;
+    const steps = stepsOf(this.spec, this.store);
+    const last = steps.length - 1;
+    const here = this.at === null ? last + 1 : steps.findIndex((step) => step >= this.at!);
+    const moves: Record<string, number | null> = {
+      ArrowLeft: Math.max(0, (here < 0 ? last + 1 : here) - (event.shiftKey ? 10 : 1)),
+      ArrowRight: Math.min(last, here + (event.shiftKey ? 10 : 1)),
+      Home: 0,
+      End: last,
+      Escape: null,
+    };
+    if (!(event.key in moves) || last < 0) return;
+    const to = moves[event.key]!;
+    this.at = to === null ? null : steps[to]!;
+    this.host.point(this.at);
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  private zoomed(): void {
+    this.reset.hidden = !this.plot?.zoomed;
+    this.host.dirty(this);
+  }
+
+  private flip(): void {
+    this.scale = this.scale === "log" ? "linear" : "log";
+    this.toggle.setAttribute("aria-pressed", String(this.scale === "log"));
+    void this.build();
+  }
+}
+
+function explanation(spec: PanelSpec): string {
+  return (
+    [spec.definition, spec.reference && `Source: ${spec.reference}`].filter(Boolean).join("\n\n") ||
+    spec.title
+  );
+}
+
+/** What the Board says of a step pointed at. */
+export const stepText = (step: number): string => `step ${whole(step)}`;

@@ -1,0 +1,20 @@
+type Attributes = Record<string, string>;
+
+/** A new element with attributes and content; text is never read as HTML. */
+export function element<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...content: (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...content);
+  return made;
+}
+
+/** A button that does one thing. */
+export function button(text: string, label: string, onClick: () => void): HTMLButtonElement {
+  const made = element("button", { type: "button", "aria-label": label, title: label }, text);
+  made.addEventListener("click", onClick);
+  return made;
+}

@@ -1,0 +1,38 @@
+import { Board } from "./board";
+import { Live, type Model } from "./live";
+import { mountPage } from "./page";
+
+// Hosts differ in how often they evaluate a module; what is shared lives here, by the widget's own id.
+type Shared = { lives: Map<string, Live>; mountPage: typeof mountPage };
+const page = globalThis as unknown as { nbtoolkit?: Shared };
+page.nbtoolkit ??= { lives: new Map(), mountPage };
+const shared = page.nbtoolkit;
+
+function initialize({ model }: { model: Model }): () => void {
+  const uid = model.get("uid") as string;
+  shared.lives.get(uid)?.dispose();
+  const live = new Live(model);
+  shared.lives.set(uid, live);
+  return () => {
+    live.dispose();
+    if (shared.lives.get(uid) === live) shared.lives.delete(uid);
+  };
+}
+
+function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
+  const uid = model.get("uid") as string;
+  const live = shared.lives.get(uid)!;
+  const board = new Board(live.session, live.bokeh);
+  // The still picture beside the Board is for readers that run no scripts.
+  const style = document.createElement("style");
+  style.textContent = `.nbtk-static[data-nbtk="${CSS.escape(uid)}"] { display: none; }`;
+  document.head.append(style);
+  el.append(board.root);
+  return () => {
+    style.remove();
+    board.dispose();
+  };
+}
+
+export { mountPage };
+export default { initialize, render };

@@ -1,0 +1,173 @@
+import type { Bokeh, BokehModel, PlotView, Range, Source } from "./bokeh";
+import { fillCurves, fillEnds, margins, type Window } from "./curves";
+import { fillField, limits, span } from "./field";
+import { number, short } from "./format";
+import type { Store } from "./store";
+import { applyTheme, themeOf } from "./theme";
+import type { PanelSpec, Scale } from "./types";
+
+const LABELLED = 16;
+
+/** One figure on the page: it draws what the store holds and keeps its axes, unless the reader zoomed. */
+export class Plot {
+  private view: PlotView | null = null;
+  private clear: () => void = () => {};
+  private models = new Map<string, BokehModel>();
+  private setting = false;
+  zoomed = false;
+
+  constructor(
+    private readonly spec: PanelSpec,
+    readonly scale: Scale,
+    private readonly onZoom: () => void,
+    private readonly onPaint: () => void,
+  ) {}
+
+  async embed(bokeh: Bokeh, figure: unknown, element: HTMLElement, panel: HTMLElement): Promise<void> {
+    const manager = await bokeh.embed.embed_item(figure, element);
+    this.view = manager.roots[0]!;
+    this.clear = () => manager.clear();
+    for (const model of this.view.model.document.all_models)
+      if (model.name) this.models.set(model.name, model);
+    for (const range of ["x_range", "y_range"]) this.model(range).change.connect(() => this.moved());
+    this.view.repainted.connect(this.onPaint);
+    this.label();
+    this.paint(panel);
+  }
+
+  get ready(): boolean {
+    return this.view !== null;
+  }
+
+  remove(): void {
+    this.view = null;
+    this.clear();
+  }
+
+  /** Take on the page's colours. */
+  paint(panel: HTMLElement): void {
+    if (this.view) applyTheme(this.view.model.document.all_models, themeOf(panel));
+  }
+
+  /** Draw what is known now; `still` leaves the axes as they are. */
+  draw(store: Store, weight: number, still: boolean): void {
+    if (!this.view) return;
+    this.setting = true;
+    const source = this.model("data") as Source;
+    if (this.spec.kind === "curves") this.drawCurves(source, store, weight, still);
+    else if (this.spec.kind === "heatmap") this.drawField(source, store, still);
+    else this.drawTable(source, store);
+    this.setting = false;
+  }
+
+  /** Show all again. */
+  unzoom(): void {
+    this.zoomed = false;
+    this.onZoom();
+  }
+
+  /** Where a step is drawn, in pixels of the figure; null outside the frame. */
+  place(step: number): { left: number; top: number; height: number } | null {
+    if (!this.view || this.spec.kind === "table") return null;
+    const { start, end } = this.model("x_range") as Range;
+    const { left, top, width, height } = this.view.frame.bbox;
+    if (step < start || step > end) return null;
+    return { left: left + ((step - start) / (end - start)) * width, top, height };
+  }
+
+  /** The step, and the fraction of the height from the top, under a place in the figure; null outside the frame. */
+  under(x: number, y: number): { step: number; height: number } | null {
+    if (!this.view || this.spec.kind === "table") return null;
+    const { start, end } = this.model("x_range") as Range;
+    const { left, top, width, height } = this.view.frame.bbox;
+    const across = (x - left) / width;
+    const down = (y - top) / height;
+    if (across < 0 || across > 1 || down < 0 || down > 1) return null;
+    return { step: start + across * (end - start), height: down };
+  }
+
+  /** The label of a field at a fraction of its height. */
+  row(height: number): number {
+    const { start, end } = this.model("y_range") as Range;
+    const count = this.spec.lines.length;
+    return Math.min(count - 1, Math.max(0, Math.floor(count - (end - height * (end - start)))));
+  }
+
+  private model(name: string): BokehModel {
+    return this.models.get(name)!;
+  }
+
+  private window(): Window {
+    const { width, height } = this.view!.frame.bbox;
+    const { start, end } = this.model("x_range") as Range;
+    return { width, height, from: this.zoomed ? start : null, to: this.zoomed ? end : null };
+  }
+
+  private drawCurves(source: Source, store: Store, weight: number, still: boolean): void {
+    const view = this.window();
+    const { x, y } = fillCurves(source, this.spec, store, weight, view, this.scale);
+    if (!this.zoomed && !still && x && y) {
+      this.range("x_range", [x[0], Math.max(x[1], x[0] + 1)]);
+      this.range("y_range", margins(y, this.scale));
+    }
+    const ends = this.models.get("ends") as Source | undefined;
+    if (ends) fillEnds(ends, source, this.spec, this.model("y_range") as Range, view, this.scale);
+  }
+
+  private drawField(source: Source, store: Store, still: boolean): void {
+    const block = store.get(this.spec.lines[0]!.key);
+    if (!block) return;
+    const all = span(block.x());
+    if (!this.zoomed && !still) {
+      this.range("x_range", all);
+      this.range("y_range", [0, block.width]);
+      const [low, high] = limits(block, this.scale);
+      this.model("colours").setv({ low, high });
+    }
+    const { start, end } = this.model("x_range") as Range;
+    fillField(source, block, Math.max(start, all[0]), Math.min(end, all[1]));
+  }
+
+  private drawTable(source: Source, store: Store): void {
+    const rows = this.spec.lines.slice(0, 10).map((line) => {
+      const block = store.get(line.key);
+      const value = block?.rows ? block.row(block.rows - 1)[line.column]! : Number.NaN;
+      return { label: line.label, value: Number.isNaN(value) ? "" : number(value, 4) };
+    });
+    source.data = {
+      y: rows.map((_, i) => i),
+      label: rows.map((row) => row.label),
+      value: rows.map((row) => row.value),
+    };
+  }
+
+  /** Write the words of this panel into a figure that was built for all of its form. */
+  private label(): void {
+    const { spec } = this;
+    for (const model of this.view!.model.document.all_models) {
+      if (model.name === "y_axis") model.setv({ axis_label: spec.units });
+      if (model.name === "bar") model.setv({ title: spec.units });
+      const named = /^legend(\d+)$/.exec(model.name ?? "");
+      if (named) model.setv({ label: { value: spec.lines[Number(named[1])]!.label } });
+    }
+    if (spec.kind !== "heatmap") return;
+    const count = spec.lines.length;
+    const every = Math.max(1, Math.ceil(count / LABELLED));
+    const rows = spec.lines.flatMap((line, i) =>
+      i % every ? [] : [{ at: count - i - 0.5, text: short(line.label) }],
+    );
+    this.model("rows").setv({ ticks: rows.map((row) => row.at) });
+    this.model("y_axis").setv({ major_label_overrides: new Map(rows.map((row) => [row.at, row.text])) });
+  }
+
+  private range(name: string, [start, end]: [number, number]): void {
+    const range = this.model(name) as Range;
+    if (range.start !== start || range.end !== end) range.setv({ start, end });
+  }
+
+  private moved(): void {
+    if (this.setting) return;
+    this.zoomed = true;
+    this.onZoom();
+  }
+}

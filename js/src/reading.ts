@@ -1,0 +1,64 @@
+import { number, short } from "./format";
+import type { Block, Store } from "./store";
+import type { Line, PanelSpec } from "./types";
+
+/** One value read off a panel. */
+export interface Reading {
+  text: string;
+  color: string | null;
+}
+
+const FEW = 5;
+
+/** The values of a panel at a step, or now: exact samples from the store, not what was drawn. */
+export function read(spec: PanelSpec, store: Store, step: number | null, row: number | null): Reading[] {
+  if (spec.kind === "heatmap") return readField(spec, store, step, row);
+  if (spec.kind === "table") return [];
+  const several = spec.lines.length > 1;
+  return spec.lines.slice(0, FEW).flatMap((line) => {
+    const block = store.get(line.key);
+    const i = block ? sample(block, line, step) : -1;
+    if (!block || i < 0) return [];
+    const value = number(block.row(i)[line.column], step === null ? 4 : 6);
+    const unit = several || !spec.units ? "" : `\u202f${spec.units}`;
+    return [
+      { text: several ? `${line.label} ${value}` : `${value}${unit}`, color: several ? line.color : null },
+    ];
+  });
+}
+
+/** The steps that have samples in a panel, to walk along them. */
+export function stepsOf(spec: PanelSpec, store: Store): Float64Array {
+  return store.get(spec.lines[0]?.key ?? "")?.x() ?? new Float64Array(0);
+}
+
+/** The sample nearest to a step, or the last. */
+function sample(block: Block, line: Line, step: number | null): number {
+  if (step === null) return line.column < block.width ? block.rows - 1 : -1;
+  const before = block.at(step);
+  const after = before + 1;
+  if (after >= block.rows) return before;
+  const x = block.x();
+  return before < 0 || x[after]! - step < step - x[before]! ? after : before;
+}
+
+/** The value under the pointer; elsewhere the largest of the row, which is where trouble begins. */
+function readField(spec: PanelSpec, store: Store, step: number | null, row: number | null): Reading[] {
+  const block = store.get(spec.lines[0]?.key ?? "");
+  const i = block ? (step === null ? block.rows - 1 : block.at(step)) : -1;
+  if (!block || i < 0) return [];
+  const values = block.row(i);
+  const place = row ?? largest(values);
+  const line = spec.lines[place];
+  if (!line) return [];
+  const what = row === null ? `largest: ${short(line.label)}` : line.label;
+  return [{ text: `${what} ${number(values[place], step === null ? 4 : 6)}`, color: null }];
+}
+
+function largest(values: Float64Array): number {
+  let place = -1;
+  values.forEach((value, i) => {
+    if (Number.isFinite(value) && (place < 0 || value > values[place]!)) place = i;
+  });
+  return place;
+}

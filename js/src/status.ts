@@ -1,0 +1,42 @@
+import { element } from "./dom";
+import { duration, whole } from "./format";
+import type { Status } from "./types";
+
+const WORDS: Record<string, string> = { watching: "training", saved: "opened from a file" };
+export const GONE = "kernel gone: showing what was recorded";
+
+/** The one line that says how the run stands, and what went wrong in red. */
+export class StatusLine {
+  readonly root = element("div", { class: "nbtk-status", role: "status", "aria-live": "off" });
+  private readonly facts = element("span", { class: "nbtk-facts" });
+  private readonly notes = element("span", { class: "nbtk-notes", role: "alert" });
+  private gone = false;
+  private status: Status | null = null;
+
+  constructor() {
+    this.root.append(this.facts, this.notes);
+  }
+
+  show(status: Status | null, gone: boolean): void {
+    this.status = status;
+    this.gone = gone;
+    const facts = this.words();
+    this.facts.replaceChildren(...facts.map((fact) => element("span", {}, fact)));
+    const notes = status?.notes.join(" · ") ?? "";
+    if (this.notes.textContent !== notes) this.notes.textContent = notes;
+  }
+
+  private words(): string[] {
+    const gone = this.gone ? [GONE] : [];
+    if (!this.status) return gone.length ? gone : ["waiting for the first step"];
+    const { step, steps_per_second: rate, elapsed, share, state } = this.status;
+    return [
+      `step ${whole(step)}`,
+      ...(rate === null ? [] : [`${rate >= 10 ? whole(rate) : rate.toFixed(2)} steps/s`]),
+      ...(elapsed === null ? [] : [duration(elapsed)]),
+      ...(share === null ? [] : [`${(100 * share).toFixed(1)} % measuring`]),
+      ...(this.gone && state === "watching" ? [] : [WORDS[state] ?? state]),
+      ...gone,
+    ];
+  }
+}

@@ -1,0 +1,120 @@
+import { minmax } from "./decimate";
+import type { Message } from "./messages";
+
+export const LIMIT = 2 ** 17;
+const FEW = 8;
+const CELLS = 2 ** 21;
+
+/** The rows of one variable: steps and values, `width` values to a row. Bounded, and grows by doubling. */
+export class Block {
+  rows = 0;
+  private steps: Float64Array;
+  private values: Float64Array;
+
+  constructor(
+    readonly width: number,
+    capacity = 1024,
+  ) {
+    this.steps = new Float64Array(capacity);
+    this.values = new Float64Array(capacity * width);
+  }
+
+  /** Steps of all rows. */
+  x(): Float64Array {
+    return this.steps.subarray(0, this.rows);
+  }
+
+  /** One value of all rows. */
+  column(place: number): Float64Array {
+    if (this.width === 1) return this.values.subarray(0, this.rows);
+    const out = new Float64Array(this.rows);
+    for (let i = 0; i < this.rows; i++) out[i] = this.values[i * this.width + place]!;
+    return out;
+  }
+
+  /** The values of one row. */
+  row(i: number): Float64Array {
+    return this.values.subarray(i * this.width, (i + 1) * this.width);
+  }
+
+  /** The last row at or before a step; -1 where there is none. */
+  at(step: number): number {
+    let low = 0;
+    let high = this.rows;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.steps[middle]! <= step) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+
+  append(steps: Float64Array, values: Float64Array): void {
+    const end = this.rows + steps.length;
+    if (end > this.steps.length) this.resize(Math.max(end, 2 * this.steps.length));
+    this.steps.set(steps, this.rows);
+    this.values.set(values, this.rows * this.width);
+    this.rows = end;
+    if (this.rows > this.limit()) this.compact();
+  }
+
+  private limit(): number {
+    return this.width <= FEW ? LIMIT : Math.max(1024, Math.min(LIMIT, CELLS / this.width));
+  }
+
+  /** Halve the rows: curves keep their extremes, fields every second row. */
+  private compact(): void {
+    const kept = this.width <= FEW ? this.extremes() : this.everySecond();
+    kept.forEach((from, to) => {
+      this.steps[to] = this.steps[from]!;
+      this.values.copyWithin(to * this.width, from * this.width, (from + 1) * this.width);
+    });
+    this.rows = kept.length;
+  }
+
+  private extremes(): number[] {
+    const kept = new Set<number>();
+    const buckets = Math.floor(LIMIT / 4 / this.width);
+    for (let place = 0; place < this.width; place++) {
+      for (const i of minmax(this.x(), this.column(place), buckets)) kept.add(i);
+    }
+    return [...kept].sort((a, b) => a - b);
+  }
+
+  private everySecond(): number[] {
+    return Array.from({ length: Math.ceil(this.rows / 2) }, (_, i) => 2 * i + ((this.rows - 1) % 2));
+  }
+
+  private resize(capacity: number): void {
+    const steps = new Float64Array(capacity);
+    const values = new Float64Array(capacity * this.width);
+    steps.set(this.x());
+    values.set(this.values.subarray(0, this.rows * this.width));
+    this.steps = steps;
+    this.values = values;
+  }
+}
+
+/** All that the browser knows of a run, by key of the variable. */
+export class Store {
+  private blocks = new Map<string, Block>();
+  private seq: number | null = null;
+
+  get(key: string): Block | undefined {
+    return this.blocks.get(key);
+  }
+
+  /** Take in a message. False: something is missing before it, ask for everything. */
+  apply({ head, buffers }: Message): boolean {
+    if (head.op === "reset") this.blocks.clear();
+    else if (this.seq === null || head.seq !== this.seq + 1) return false;
+    for (const { key, x, y, width } of head.series) {
+      const block = this.blocks.get(key) ?? new Block(width);
+      if (block.width !== width) return false;
+      this.blocks.set(key, block);
+      block.append(buffers[x]!, buffers[y]!);
+    }
+    this.seq = head.seq;
+    return true;
+  }
+}

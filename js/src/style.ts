@@ -1,0 +1,52 @@
+/** JupyterLab's own colours, with others where it is not around. */
+export const STYLE = `
+.nbtk-board {
+  --nbtk-ink: var(--jp-ui-font-color1, light-dark(#212121, #e4e4e4));
+  --nbtk-soft: var(--jp-ui-font-color2, light-dark(#616161, #a8a8a8));
+  --nbtk-faint: var(--jp-border-color3, light-dark(#ececec, #333333));
+  --nbtk-edge: var(--jp-border-color2, light-dark(#e0e0e0, #424242));
+  --nbtk-page: var(--jp-layout-color0, light-dark(#ffffff, #111111));
+  --nbtk-brand: var(--jp-brand-color1, #1976d2);
+  --nbtk-alarm: var(--jp-error-color1, #d32f2f);
+  color: var(--nbtk-ink);
+  background: var(--nbtk-page);
+  font-family: var(--jp-ui-font-family, system-ui, "Segoe UI", Helvetica, Arial, sans-serif);
+  font-size: 12px;
+  line-height: 1.4;
+  padding: 2px 0 6px;
+  font-variant-numeric: tabular-nums;
+}
+.nbtk-board [hidden] { display: none; }
+.nbtk-status { display: flex; flex-wrap: wrap; gap: 2px 16px; padding: 2px 4px; }
+.nbtk-facts { display: flex; flex-wrap: wrap; gap: 0 14px; color: var(--nbtk-soft); }
+.nbtk-facts > :first-child { color: var(--nbtk-ink); font-weight: 600; min-width: 6em; }
+.nbtk-notes { color: var(--nbtk-alarm); }
+.nbtk-toolbar { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 12px; padding: 2px 4px 4px; }
+.nbtk-chips { display: flex; flex-wrap: wrap; gap: 4px; flex: 1 1 20em; }
+.nbtk-board button {
+  font: inherit; font-size: 11px; color: var(--nbtk-soft); background: none; cursor: pointer;
+  border: 1px solid var(--nbtk-edge); border-radius: 9px; padding: 0 8px; line-height: 16px;
+}
+.nbtk-board button[aria-pressed="true"] { color: var(--nbtk-ink); border-color: var(--nbtk-soft); }
+.nbtk-board button:hover { border-color: var(--nbtk-ink); }
+.nbtk-board :focus-visible { outline: 2px solid var(--nbtk-brand); outline-offset: 1px; }
+.nbtk-pointed { min-width: 7em; text-align: right; font-weight: 600; }
+.nbtk-slider { display: flex; align-items: center; gap: 6px; color: var(--nbtk-soft); font-size: 11px; }
+.nbtk-slider input { width: 90px; accent-color: var(--nbtk-soft); margin: 0; }
+.nbtk-slider output { min-width: 3em; }
+.nbtk-grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); gap: 8px 14px; }
+.nbtk-panel { min-width: 0; color: var(--nbtk-soft); border-top: 1px solid var(--nbtk-faint); padding: 4px 4px 0; }
+.nbtk-panel header { display: flex; align-items: baseline; gap: 8px; min-height: 20px; }
+.nbtk-panel h4 {
+  margin: 0; font-size: 12px; font-weight: 600; color: var(--nbtk-ink); cursor: help; flex: 0 1 auto;
+  white-space: nowrap; overflow: hidden; text-overflow: ellipsis;
+}
+.nbtk-now { flex: 1 1 0; color: var(--nbtk-soft); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.nbtk-now > span + span { margin-left: 8px; }
+.nbtk-line::before { content: "●"; color: var(--nbtk-line); margin-right: 3px; font-size: 9px; }
+.nbtk-tools { display: flex; gap: 4px; flex: none; }
+.nbtk-stage { position: relative; min-height: 200px; }
+.nbtk-cursor {
+  position: absolute; left: 0; top: 0; width: 0; border-left: 1px dashed var(--nbtk-soft); pointer-events: none;
+}
+`;

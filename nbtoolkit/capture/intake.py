@@ -1,0 +1,85 @@
+"""From arrived rows to columns: derived outputs, labels, and the reason of every NaN."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from nbtoolkit.capture.rows import Block
+from nbtoolkit.instruments import Instrument
+from nbtoolkit.store.columns import Columns
+
+
+def take(block: Block, columns: Columns, instrument: Instrument | None, note: Callable[[str], None]) -> None:
+    """Append a block of rows to its columns.
+
+    Args:
+        block: the rows, on the host.
+        columns: where they go.
+        instrument: derives further outputs; None for values that the user logged.
+        note: told of what deserves attention.
+    """
+    reason = block.reason
+    values: Mapping[str, np.ndarray] = {}
+    if block.values and not reason:
+        _explain_holes(block, columns)
+        _flag_non_finite(block, columns, note)
+        try:
+            values = block.values if instrument is None else instrument.finish(block.values)
+            _check_dims(values, columns)
+        except Exception as error:
+            reason, values = f"{type(error).__name__}: {error}".splitlines()[0], {}
+    if reason:
+        note(f"{columns.name} could not be read at step {block.steps[0]}: {reason}")
+        for output in columns.variables:
+            columns.missing(output, block.steps[0], reason, len(block.steps))
+    _explain_derived(block, columns, values)
+    columns.append(block.steps, values, _labels(columns, values, block.labels))
+
+
+def _check_dims(values: Mapping[str, np.ndarray], columns: Columns) -> None:
+    for output, array in values.items():
+        dims = columns.variables[output].dims
+        if array.ndim != 1 + len(dims):
+            raise ValueError(f"{output} has {array.ndim - 1} dims where {dims} are declared")
+
+
+def _explain_holes(block: Block, columns: Columns) -> None:
+    for output, places in block.holes.items():
+        reasons = columns.reasons.get(output, {})
+        if output not in columns.variables or (block.values[output].ndim == 1 and reasons):
+            continue
+        dims = columns.variables[output].dims
+        names = ", ".join(str(block.labels[dims[0]][place]) for place in places) if dims else "this step"
+        columns.missing(output, block.steps[0], f"the loop gives none for {names}", len(block.steps))
+
+
+def _flag_non_finite(block: Block, columns: Columns, note: Callable[[str], None]) -> None:
+    """A value that was measured and is NaN or infinite is kept, and said."""
+    for output, array in block.values.items():
+        wrong = ~np.isfinite(array)
+        if output in block.holes:
+            wrong = wrong.reshape(len(array), -1)
+            wrong[:, list(block.holes[output])] = False
+        if wrong.any():
+            first = block.steps[int(np.argmax(wrong.reshape(len(array), -1).any(axis=1)))]
+            columns.attrs.setdefault("first_non_finite_step", first)
+            note(f"{columns.name} is not finite from step {first} on")
+
+
+def _explain_derived(block: Block, columns: Columns, values: Mapping[str, np.ndarray]) -> None:
+    sources = [np.isfinite(array).all() for key, array in block.values.items() if key not in block.holes]
+    for output in values.keys() - block.values.keys():
+        undefined = np.isnan(values[output]).reshape(len(block.steps), -1).any(axis=1)
+        if undefined.any() and all(sources):
+            first = block.steps[int(np.argmax(undefined))]
+            columns.missing(output, first, "undefined there, or the loop gives nothing", int(undefined.sum()))
+
+
+def _labels(columns: Columns, values: Mapping[str, np.ndarray], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Labels of every dim of the columns; where the loop knows none, the index."""
+    labels: dict[str, Any] = {}
+    for key, array in values.items():
+        for dim, size in zip(columns.variables[key].dims, array.shape[1:], strict=True):
+            labels[dim] = known.get(dim, range(size))
+    return labels

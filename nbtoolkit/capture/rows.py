@@ -1,0 +1,195 @@
+"""Measured values on their way from the device to the columns, without waiting for the device.
+
+A step's values stay where they were computed, as small tensors, untouched: work done rarely and
+in bulk costs a fraction of work done between two steps, when all caches are cold. `Rows.flush`
+packs what has gathered into one tensor for each device, which on CUDA goes to pinned memory on a
+side stream; `Rows.arrived` hands over what is complete.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Labels = Mapping[str, Sequence[Any]]
+
+
+# One measurement of one instrument: step, outputs as the instrument gave them, labels of their dims.
+Row = tuple[int, Mapping[str, Any], Labels]
+
+
+@dataclass
+class Block:
+    """Rows of one instrument with one form, on the host: ``values[output]`` is ``(rows, ...)``.
+
+    Without values where they could not be read; ``reason`` then says why.
+    """
+
+    group: str
+    steps: list[int]
+    values: dict[str, np.ndarray]
+    labels: Labels
+    holes: dict[str, tuple[int, ...]]
+    reason: str = ""
+
+
+# Where a stretch of a packed tensor belongs: its block, output, and shape.
+_Place = tuple[Block, str, tuple[int, ...]]
+
+
+@dataclass
+class _Batch:
+    """Blocks under way; their device values become valid once the events have passed."""
+
+    blocks: list[Block]
+    events: list[Any] = field(default_factory=list)
+    transfers: list[tuple[Tensor, "list[_Place]"]] = field(default_factory=list)
+
+    def done(self) -> bool:
+        return all(event.query() for event in self.events)
+
+    def unpack(self) -> list[Block]:
+        for packed, places in self.transfers:
+            flat, start = packed.to(torch.float64).numpy(), 0
+            for block, output, shape in places:
+                stop = start + int(np.prod(shape))
+                block.values[output] = flat[start:stop].reshape(shape)
+                start = stop
+        return self.blocks
+
+
+class Rows:
+    """The rows not yet in the columns."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[Row]] = {}
+        self._under_way: deque[_Batch] = deque()
+        self._side_streams: dict[torch.device, Any] = {}
+
+    def add(self, group: str, step: int, outputs: Mapping[str, Any], labels: Labels) -> None:
+        """Take the outputs of one measurement as they are; the work on them waits for the flush."""
+        try:
+            self._waiting[group].append((step, outputs, labels))
+        except KeyError:
+            self._waiting[group] = [(step, outputs, labels)]
+
+    def flush(self) -> None:
+        """Send all waiting rows on their way to the host."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, {}
+        batch = _Batch([])
+        parts: dict[torch.device, _Part] = {}
+        for group, rows in waiting.items():
+            for _, alike in groupby(rows, key=_form):
+                same = list(alike)
+                _, outputs, labels = same[0]
+                block = Block(group, [step for step, _, _ in same], {}, labels, _holes(outputs))
+                batch.blocks.append(block)
+                for output in outputs:
+                    try:
+                        _pack(block, output, [row[output] for _, row, _ in same], parts)
+                    except Exception as error:
+                        block.reason = f"{output} is not numbers: {type(error).__name__}: {error}".splitlines()[0]
+        with torch.no_grad():
+            packed = {device: part.packed() for device, part in parts.items()}
+        for device, part in parts.items():
+            batch.transfers.append((self._to_host(packed[device], device, batch), part.places))
+        self._under_way.append(batch)
+
+    def arrived(self, *, wait: bool = False) -> Iterator[Block]:
+        """The blocks whose values have reached the host, oldest first; all of them if ``wait``."""
+        while self._under_way:
+            batch = self._under_way[0]
+            if wait:
+                for event in batch.events:
+                    event.synchronize()
+            elif not batch.done():
+                return
+            yield from self._under_way.popleft().unpack()
+
+    def _to_host(self, packed: Tensor, device: torch.device, batch: _Batch) -> Tensor:
+        if device.type != "cuda":
+            return packed.to("cpu")
+        # A side stream, so that the copy waits for the values but training does not wait for the copy.
+        side = self._side_streams.setdefault(device, torch.cuda.Stream(device))
+        target = torch.empty(packed.shape, dtype=packed.dtype, pin_memory=True)
+        side.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(side):
+            target.copy_(packed, non_blocking=True)
+        packed.record_stream(side)
+        batch.events.append(side.record_event())
+        return target
+
+
+class _Part:
+    """All values of a batch that lie on one device."""
+
+    def __init__(self) -> None:
+        self.tensors: list[Tensor] = []
+        self.places: list[_Place] = []
+
+    def packed(self) -> Tensor:
+        """One flat tensor, in the order of the places."""
+        if all(tensor.ndim == 0 for tensor in self.tensors):
+            return torch.stack(self.tensors)
+        return torch.cat([tensor.reshape(-1) for tensor in self.tensors])
+
+
+def _pack(block: Block, output: str, column: list[Any], parts: dict[torch.device, _Part]) -> None:
+    """Lay a column of one output out: tensors to the part of their device, numbers into the block."""
+    first = column[0]
+    if isinstance(first, Tensor):
+        part = parts.setdefault(first.device, _Part())
+        part.tensors.extend(column)
+        part.places.append((block, output, (len(column), *first.shape)))
+        return
+    sample = _first_tensor(first)
+    if sample is None:
+        block.values[output] = np.array(column, np.float64)  # None becomes NaN
+        return
+    part = parts.setdefault(sample.device, _Part())
+    part.places.append((block, output, (len(column), len(first))))
+    for items in column:
+        part.tensors.extend(items if not block.holes.get(output) else [_beside(item, sample) for item in items])
+
+
+def _form(row: Row) -> tuple[Any, ...]:
+    """What must agree for two rows to be stacked."""
+    _, outputs, labels = row
+    return labels, [(key, _shape(value)) for key, value in outputs.items()]
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return len(value), [place for place, item in enumerate(value) if item is None]
+    return tuple(value.shape) if isinstance(value, Tensor) else value is None
+
+
+def _holes(outputs: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """For each output the places where the loop gave nothing."""
+    holes = {}
+    for key, value in outputs.items():
+        items = value if isinstance(value, (list, tuple)) else (value,)
+        missing = tuple(place for place, item in enumerate(items) if item is None)
+        if missing:
+            holes[key] = missing
+    return holes
+
+
+def _first_tensor(value: Any) -> Tensor | None:
+    if not isinstance(value, (list, tuple)):
+        return None
+    return next((item for item in value if isinstance(item, Tensor)), None)
+
+
+def _beside(item: Any, sample: Tensor) -> Tensor:
+    """``item`` as a 0-d tensor on the device of ``sample``, without a copy from the host that would wait."""
+    if isinstance(item, Tensor):
+        return item.to(sample.device, non_blocking=True)
+    return torch.full((), np.nan if item is None else item, dtype=sample.dtype, device=sample.device)

@@ -1,0 +1,294 @@
+"""A run: one optimizer's training, watched or read back, and all that was measured of it."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from nbtoolkit.capture import intake, taps
+from nbtoolkit.capture.rows import Labels, Rows
+from nbtoolkit.errors import WatchError
+from nbtoolkit.instruments import Instrument
+from nbtoolkit.store.columns import Record
+from nbtoolkit.store.schema import Var
+
+if TYPE_CHECKING:
+    import xarray
+
+    from nbtoolkit.capture.steps import Steps
+    from nbtoolkit.store.files import Appender
+
+FLUSH_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands.
+
+    Attributes:
+        step: optimizer steps done.
+        steps_per_second: mean rate so far.
+        elapsed: seconds since watching began.
+        share: share of that time spent measuring, 0 to 1.
+        state: ``watching``, ``finished``, ``failed``, ``interrupted`` or ``saved``.
+        notes: what went wrong or deserves attention, in words.
+    """
+
+    step: int
+    steps_per_second: float
+    elapsed: float
+    share: float
+    state: str
+    notes: list[str] = field(default_factory=list)
+
+
+class Run:
+    """One watched training run. Made by `watch` or `open_run`; a context manager that detaches.
+
+    ``run.data`` is everything measured as an `xarray.DataTree`, ``run["grad_norm"]`` the Dataset
+    of one instrument. ``run.listeners`` are called with the run after new rows have arrived.
+    """
+
+    def __init__(self, name: str, record: Record, instruments: Sequence[Instrument] = (), state: str = "saved") -> None:
+        self.name = name
+        self.record = record
+        self.instruments: dict[str, Instrument] = {}
+        self.state = state
+        self.step = int(record.attrs.get("steps", 0))
+        self.rows = Rows()
+        self.lock = threading.RLock()
+        self.listeners: list[Callable[[Run], None]] = []
+        self.steps: Steps | None = None
+        self.appender: Appender | None = None
+        self._started = self._next_flush = perf_counter()
+        self._elapsed = float(record.attrs.get("elapsed", 0.0))
+        for item in instruments:
+            self.declare(item)
+
+    # -- reading ---------------------------------------------------------------------------
+
+    @property
+    def data(self) -> "xarray.DataTree":
+        """Everything measured so far: one group for each instrument, arrays not copied."""
+        with self.lock:
+            self._collect(wait=True)
+            return self.record.tree()
+
+    def __getitem__(self, name: str) -> "xarray.Dataset":
+        """The Dataset of one instrument or logged value."""
+        with self.lock:
+            self._collect(wait=True)
+            if name not in self.record.groups:
+                raise KeyError(f"{self.name} has no {name!r}; it has: {', '.join(self.record.groups) or 'nothing yet'}.")
+            return self.record.groups[name].dataset()
+
+    def status(self) -> Status:
+        """Step, rate, elapsed time, share of time spent measuring, state, and notes."""
+        elapsed = perf_counter() - self._started if self.state == "watching" else self._elapsed
+        measuring = self.steps.measuring if self.steps else self.record.attrs.get("measuring", 0.0)
+        return Status(
+            step=self.step,
+            steps_per_second=self.step / elapsed if elapsed else 0.0,
+            elapsed=elapsed,
+            share=min(1.0, measuring / elapsed) if elapsed else 0.0,
+            state=self.state,
+            notes=list(self.notes),
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """What went wrong or deserves attention, in words; part of the record."""
+        return self.record.attrs.setdefault("notes", [])
+
+    def __repr__(self) -> str:
+        """One line: name, state, step, and what is measured."""
+        return f"<Run {self.name!r}: {self.state}, step {self.step}, {', '.join(self.record.groups) or 'empty'}>"
+
+    # -- the user's own values -------------------------------------------------------------
+
+    def log(self, **values: Any) -> None:
+        """Record scalars of your own at the present step; each becomes a variable like any other.
+
+        Args:
+            values: numbers or one-element tensors by name, e.g. ``run.log(val_accuracy=0.93)``.
+
+        Raises:
+            WatchError: a value is not a scalar, or its name is that of an instrument.
+        """
+        for name, value in values.items():
+            if "/" in name:
+                raise WatchError(f"run.log got the name {name!r}; '/' separates groups, use another sign.")
+            if name in self.instruments:
+                raise WatchError(f"run.log({name}=...): {name!r} is an instrument of this run; use another name.")
+            if np.size(value) != 1 if not hasattr(value, "numel") else value.numel() != 1:
+                raise WatchError(f"run.log({name}=...) got {type(value).__name__} with several values; log scalars.")
+        with self.lock:
+            for name, value in values.items():
+                self.record.group(name, {name: Var((), units="1", long_name=name)}, {"reference": "run.log"})
+                scalar = value.detach().reshape(()) if hasattr(value, "detach") else float(np.reshape(value, ()))
+                self.rows.add(name, self.step, {name: scalar}, {})
+
+    def log_terms(self, **terms: Any) -> None:
+        """Name the additive terms of this step's loss, e.g. ``run.log_terms(ce=ce, decay=decay)``."""
+        if self.steps is not None:
+            kept = {key: term.detach().clone() if hasattr(term, "detach") else term for key, term in terms.items()}
+            self.steps.loop.terms |= kept
+
+    # -- keeping and ending ----------------------------------------------------------------
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything measured so far to a new Zarr store; returns its path.
+
+        Raises:
+            StoreError: the path exists or cannot be written.
+        """
+        from nbtoolkit.store.files import save
+
+        with self.lock:
+            self._collect(wait=True)
+            self._stamp()
+            return save(self.record, path)
+
+    def measure(self, instrument: Instrument, **settings: Any) -> "xarray.Dataset":
+        """Measure one instrument once, now, between steps.
+
+        Args:
+            instrument: what to measure; it need not be attached.
+            settings: of the instrument.
+
+        Returns:
+            Its Dataset in this run, the new row last.
+
+        Raises:
+            WatchError: the run is over, or the instrument needs what exists only within a step.
+        """
+        if self.steps is None or self.state != "watching":
+            raise WatchError(f"{self.name} is {self.state}; instruments measure a run that is being watched.")
+        self.steps.measure_now(instrument.using(**settings))
+        return self[instrument.name]
+
+    def detach(self, state: str = "finished") -> None:
+        """Stop watching: remove all hooks, keep everything measured. Safe to repeat."""
+        if self.steps is None or self.state != "watching":
+            return
+        self.steps.detach()
+        with self.lock:
+            self._collect(wait=True)
+            self._elapsed = perf_counter() - self._started
+            self.state = state
+            self._stamp()
+            self._tell()
+        if self.appender is not None:
+            self.appender.close()
+
+    def __enter__(self) -> Self:
+        """Watch until the end of the block."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        """Detach; an exception goes on its way with our own frames taken out of its traceback."""
+        self.detach(ended_by(error))
+        taps.hide_frames(tb)
+
+    # -- what Steps tells ------------------------------------------------------------------
+
+    def boundary(self, now: float) -> None:
+        """A step has ended: pass on what has gathered, a few times a second."""
+        if now < self._next_flush:
+            return
+        self._collect()
+        self._tell()
+        self._next_flush = perf_counter() + FLUSH_SECONDS
+
+    def declare(self, instrument: Instrument) -> None:
+        """Make room for what an instrument measures."""
+        self.instruments[instrument.name] = instrument
+        self.record.group(instrument.name, instrument.outputs, _declaration(instrument))
+
+    def failed(self, instrument: Instrument, step: int, labels: Labels, error: Exception) -> None:
+        """An instrument raised: its outputs are NaN at this step, and why is kept."""
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        for output in instrument.outputs:
+            self.record.groups[instrument.name].missing(output, step, reason)
+        self.rows.add(instrument.name, step, {}, labels)
+        self.note(f"{instrument.name} could not be measured at step {step}: {reason}")
+
+    def missing_loss(self, step: int, reason: str) -> None:
+        """No loss is known for this step."""
+        if "loss" in self.record.groups:
+            self.record.groups["loss"].missing("loss", step, reason)
+        self.note(f"loss is unknown from step {step}: {reason}")
+
+    def give_up(self, error: Exception) -> None:
+        """Our own code failed: stop watching rather than disturb the training."""
+        self.note(f"watching ended at step {self.step} by an error of nbtoolkit: {type(error).__name__}: {error}")
+        self.detach("failed")
+
+    def note(self, text: str) -> None:
+        """Keep a remark, unless the same one (up to its step) is there already."""
+        subject = text.split(" step ")[0]
+        if not any(old.split(" step ")[0] == subject for old in self.notes):
+            self.notes.append(text)
+
+    # -- moving rows -----------------------------------------------------------------------
+
+    def _collect(self, *, wait: bool = False) -> None:
+        self.rows.flush()
+        for block in self.rows.arrived(wait=wait):
+            intake.take(block, self.record.groups[block.group], self.instruments.get(block.group), self.note)
+
+    def collect(self) -> None:
+        """Bring what has arrived into the columns; for the thread that writes the store."""
+        with self.lock:
+            self._collect()
+            self._stamp()
+
+    def _tell(self) -> None:
+        for listener in tuple(self.listeners):
+            try:
+                listener(self)
+            except Exception as error:
+                self.listeners.remove(listener)
+                self.note(f"a listener was dropped: {type(error).__name__}: {error}")
+
+    def _stamp(self) -> None:
+        status = self.status()
+        self.record.attrs |= {
+            "name": self.name, "steps": self.step, "elapsed": status.elapsed, "state": self.state,
+            "measuring": status.share * status.elapsed,
+        }  # fmt: skip
+
+
+def _declaration(instrument: Instrument) -> dict[str, Any]:
+    """The attributes of an instrument's group."""
+    return {
+        "definition": instrument.doc,
+        "reference": instrument.reference,
+        "every": instrument.every,
+        "forward_passes": instrument.forward_passes(),
+        "settings": dict(instrument.settings),
+    }
+
+
+def ended_by(error: BaseException | None) -> str:
+    """The state of a run that ended with ``error``."""
+    if error is None:
+        return "finished"
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+
+
+def open_run(path: str | Path) -> Run:
+    """Read a saved run; it can be sliced, shown and exported like a live one.
+
+    Raises:
+        StoreError: the path holds no run, or one that cannot be read.
+    """
+    from nbtoolkit.store.files import load
+
+    record = load(path)
+    return Run(str(record.attrs.get("name", Path(path).stem)), record)

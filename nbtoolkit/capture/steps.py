@@ -1,0 +1,200 @@
+"""The steps of one optimizer: its hooks, and what is measured before and after each step."""
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nbtoolkit.capture import taps
+from nbtoolkit.capture.loop import Loop
+from nbtoolkit.capture.losses import Losses
+from nbtoolkit.capture.schedule import Attached, Schedule
+from nbtoolkit.errors import WatchError
+from nbtoolkit.instruments import Instrument
+
+if TYPE_CHECKING:
+    from nbtoolkit.capture.run import Run
+
+WITHIN_STEP = ("loss", "loss_terms", "updates", "clock")
+SMOOTHING = 0.1  # weight of the newest step time
+
+
+class Steps:
+    """Watches the steps of one optimizer for a run; never raises into the loop.
+
+    Everything in a row belongs to the step about to be made: loss, gradient and parameters
+    before it, the update it makes, its learning rate.
+
+    Args:
+        run: takes what is measured.
+        loop: gives what instruments need.
+        schedule: says what is due.
+    """
+
+    attached_count = 0
+
+    def __init__(self, run: "Run", loop: Loop, schedule: Schedule) -> None:
+        self.run, self.loop, self.schedule = run, loop, schedule
+        self.losses = Losses(loop.held)
+        self.measuring = self._measured_until = 0.0
+        self.train_seconds: float | None = None
+        self._due: list[Attached] = []
+        self._begun = self._last_end = perf_counter()
+        self._clock = (0, self._begun, 0.0)
+        self._awaiting_closure = False
+        self._handles: list[Any] = []
+        self._remember_initial = any("initial_params" in item.instrument.needs for item in schedule.attached)
+
+    def attach(self) -> None:
+        """Install the hooks."""
+        optimizer = self.loop.optimizer
+        self._handles = [
+            optimizer.register_step_pre_hook(self._before_step),
+            optimizer.register_step_post_hook(self._after_step),
+        ]
+        taps.add(self)
+        Steps.attached_count += 1
+
+    def detach(self) -> None:
+        """Remove the hooks; safe to repeat."""
+        taps.remove(self)
+        Steps.attached_count -= bool(self._handles)
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def measure_now(self, instrument: Instrument) -> None:
+        """Measure once between steps.
+
+        Raises:
+            WatchError: the instrument needs what exists only within a step.
+        """
+        absent = [need for need in instrument.needs if need in WITHIN_STEP]
+        if absent:
+            raise WatchError(
+                f"{instrument.name} needs {', '.join(absent)}, which exist only within a step; attach it instead: "
+                f"watch(..., instruments=[{instrument.name}])."
+            )
+        with self.run.lock, torch.no_grad():
+            self.loop.begin(remember_initial="initial_params" in instrument.needs, keep_params=False)
+            self.run.declare(instrument)
+            self._measure(Attached(instrument))
+            self.loop.end()
+
+    def before_backward(self, losses: Sequence[Tensor]) -> None:
+        """Note the state of the gradients, where other runs could own this loss."""
+        try:
+            self.losses.before(alone=Steps.attached_count == 1)
+        except Exception as error:
+            self.run.give_up(error)
+
+    def after_backward(self, losses: Sequence[Tensor]) -> None:
+        """Take the losses of the backward pass that has run."""
+        try:
+            self.losses.after(losses)
+        except Exception as error:
+            self.run.give_up(error)
+
+    def gradients_zeroed(self, owner: Optimizer | nn.Module) -> None:
+        """Start collecting losses anew."""
+        if owner is self.loop.optimizer or any(owner is model for model in self.loop.models.values()):
+            self.losses.forget()
+
+    def loss_scaled(self, loss: Tensor, scaled: Tensor, scale: Tensor) -> None:
+        """Remember which loss a GradScaler has scaled."""
+        self.losses.scaled(loss, scaled, scale)
+
+    def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
+        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+        if not callable(closure):
+            self._guarded(self._measure_before)
+            return None
+        # With a closure the gradients are made inside the step: measure after its first evaluation.
+        self._awaiting_closure = True
+        wrapped = self._measured_closure(closure)
+        if "closure" in kwargs:
+            return args, {**kwargs, "closure": wrapped}
+        return (args[0], wrapped, *args[2:]), kwargs
+
+    def _measured_closure(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+        def evaluate() -> Any:
+            loss = closure()
+            if self._awaiting_closure:
+                self._awaiting_closure = False
+                self._guarded(self._measure_before)
+            return loss
+
+        return evaluate
+
+    def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if self._awaiting_closure:
+            self._awaiting_closure = False
+            self._due = []
+        self._guarded(self._measure_after)
+        self._due = []
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        started = perf_counter()
+        try:
+            with self.run.lock:
+                work()
+        except Exception as error:
+            self.run.give_up(error)
+        self.measuring += perf_counter() - started
+
+    def _measure_before(self) -> None:
+        run, loop = self.run, self.loop
+        self._due = self.schedule.due(run.step)
+        loop.current_loss, reason = self.losses.total()
+        if reason and any("loss" in item.instrument.needs for item in self._due):
+            run.missing_loss(run.step, reason)
+        updates = any(item.wants_updates for item in self._due)
+        with torch.no_grad():
+            loop.begin(remember_initial=self._remember_initial, keep_params=updates)
+            for item in self._due:
+                if not item.after_step:
+                    self._measure(item)
+
+    def _measure_after(self) -> None:
+        run = self.run
+        for item in self._due:
+            if item.after_step:
+                if "clock" in item.instrument.needs:
+                    self.loop.current_clock = self._read_clock()
+                with torch.no_grad():
+                    self._measure(item)
+        self.loop.end()
+        self.losses.forget()
+        run.step += 1
+        now = perf_counter()
+        if self.schedule.stretches:
+            self._time_step(now - self._last_end)
+        self._last_end = now
+        run.boundary(now)
+
+    def _measure(self, item: Attached) -> None:
+        run, loop, instrument = self.run, self.loop, item.instrument
+        started = perf_counter()
+        labels = loop.labels(instrument)
+        try:
+            outputs = instrument.measure(*[loop.give(need) for need in instrument.needs])
+            run.rows.add(instrument.name, run.step, outputs, labels)
+        except Exception as error:
+            run.failed(instrument, run.step, labels, error)
+        self.schedule.measured(item, run.step, perf_counter() - started, self.train_seconds)
+
+    def _time_step(self, seconds: float) -> None:
+        """Seconds that a step takes without measuring, smoothed."""
+        measuring, self._measured_until = self.measuring - self._measured_until, self.measuring
+        seconds = max(0.0, seconds - measuring)
+        smoothed = seconds if self.train_seconds is None else self.train_seconds
+        self.train_seconds = smoothed + SMOOTHING * (seconds - smoothed)
+
+    def _read_clock(self) -> dict[str, float]:
+        now = perf_counter()
+        step, since, measuring = self._clock
+        self._clock = (self.run.step, now, self.measuring)
+        return {"steps": self.run.step - step, "seconds": now - since, "measuring": self.measuring - measuring}

@@ -1,0 +1,114 @@
+"""Scoped wraps of the few functions of torch that every training loop calls.
+
+Installed when the first watcher arrives and removed with the last, in whatever order they
+come and go. Each wrap tells the watchers and calls the original; nothing else.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.optim import Optimizer
+
+
+class Watcher(Protocol):
+    """What a tap tells."""
+
+    def before_backward(self, losses: Sequence[Tensor]) -> None:
+        """Backward is about to run on ``losses``."""
+
+    def after_backward(self, losses: Sequence[Tensor]) -> None:
+        """Backward has run on ``losses``."""
+
+    def gradients_zeroed(self, owner: Optimizer | nn.Module) -> None:
+        """``owner.zero_grad()`` was called."""
+
+    def loss_scaled(self, loss: Tensor, scaled: Tensor, scale: Tensor) -> None:
+        """A GradScaler made ``scaled`` out of ``loss``."""
+
+
+_watchers: list[Watcher] = []
+_originals: list[tuple[Any, str, Callable[..., Any], Callable[..., Any]]] = []
+
+
+def add(watcher: Watcher) -> None:
+    """Tell ``watcher`` from now on."""
+    if not _watchers:
+        _install(torch.autograd, "backward", _backward)
+        _install(Optimizer, "zero_grad", _zero_grad)
+        _install(nn.Module, "zero_grad", _zero_grad)
+        _install(GradScaler, "scale", _scale)
+    _watchers.append(watcher)
+
+
+def remove(watcher: Watcher) -> None:
+    """Tell ``watcher`` no more; the last to go takes the wraps along."""
+    if watcher in _watchers:
+        _watchers.remove(watcher)
+    if _watchers:
+        return
+    while _originals:
+        owner, name, original, wrap = _originals.pop()
+        # Somebody may have wrapped our wrap; theirs stays, and ours then tells nobody.
+        if getattr(owner, name) is wrap:
+            setattr(owner, name, original)
+
+
+def hide_frames(traceback: TracebackType | None) -> None:
+    """Take our own frames out of a user's traceback, in place."""
+    while traceback is not None:
+        following = traceback.tb_next
+        while following is not None and _is_ours(following) and following.tb_next is not None:
+            following = following.tb_next
+        traceback.tb_next = following
+        traceback = following
+
+
+def _is_ours(traceback: TracebackType) -> bool:
+    module = traceback.tb_frame.f_globals.get("__name__", "")
+    return module.startswith("nbtoolkit.capture.")
+
+
+def _install(owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    original = getattr(owner, name)
+    wrap = functools.wraps(original)(make(original))
+    _originals.append((owner, name, original, wrap))
+    setattr(owner, name, wrap)
+
+
+def _backward(original: Callable[..., Any]) -> Callable[..., Any]:
+    def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+        losses = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+        told = tuple(_watchers)
+        for watcher in told:
+            watcher.before_backward(losses)
+        result = original(tensors, *args, **kwargs)
+        for watcher in told:
+            watcher.after_backward(losses)
+        return result
+
+    return backward
+
+
+def _zero_grad(original: Callable[..., Any]) -> Callable[..., Any]:
+    def zero_grad(self: Any, *args: Any, **kwargs: Any) -> Any:
+        for watcher in tuple(_watchers):
+            watcher.gradients_zeroed(self)
+        return original(self, *args, **kwargs)
+
+    return zero_grad
+
+
+def _scale(original: Callable[..., Any]) -> Callable[..., Any]:
+    def scale(self: GradScaler, outputs: Any) -> Any:
+        scaled = original(self, outputs)
+        if isinstance(outputs, Tensor) and scaled is not outputs and self._scale is not None:
+            for watcher in tuple(_watchers):
+                watcher.loss_scaled(outputs, scaled, self._scale)
+        return scaled
+
+    return scale

@@ -1,0 +1,212 @@
+"""Ways to begin watching: `watch` for what you name, `Discovery` for a cell that names nothing."""
+
+import datetime
+import warnings
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from nbtoolkit.capture import losses, names, taps
+from nbtoolkit.capture.loop import Loop
+from nbtoolkit.capture.run import Run, ended_by
+from nbtoolkit.capture.schedule import Schedule
+from nbtoolkit.capture.steps import Steps
+from nbtoolkit.errors import WatchError
+from nbtoolkit.instruments import Instrument, default
+from nbtoolkit.store.columns import Record
+
+DEFAULT_BUDGET = 0.1
+KEPT_LOSSES = 16  # of backward passes that no optimizer step has followed yet
+
+_watched: "weakref.WeakKeyDictionary[Optimizer, Run]" = weakref.WeakKeyDictionary()
+
+
+def watch(
+    model: nn.Module,
+    optimizer: Optimizer,
+    *,
+    instruments: Sequence[Instrument] | None = None,
+    budget: float = DEFAULT_BUDGET,
+    store: str | Path | None = None,
+    name: str | None = None,
+) -> Run:
+    """Watch the steps of an optimizer from now on, without changing what it trains.
+
+    Use the returned `Run` as it is, or as a context manager that detaches at the end::
+
+        with nbtoolkit.watch(model, optimizer) as run:
+            train()
+        run["loss"]
+
+    Args:
+        model: gives the parameters their names.
+        optimizer: whose ``step()`` is the step boundary. Watching it again ends the first watch.
+        instruments: what to measure; by default `nbtoolkit.instruments.default()`.
+        budget: largest share of training time that costly instruments may take together, above 0
+            and at most 1; kept by measuring less often.
+        store: path of a new Zarr store, written while training runs.
+        name: of the run; by default the model's class.
+
+    Raises:
+        WatchError: model and optimizer share no parameter, or an argument is not what it should be.
+        StoreError: the store exists already or cannot be written.
+    """
+    names.check_shared(model, optimizer)
+    return begin(
+        optimizer, {"model": model}, instruments=instruments, budget=budget, store=store,
+        name=name or type(names.unwrapped(model)).__name__,
+    )  # fmt: skip
+
+
+def begin(
+    optimizer: Optimizer,
+    models: Mapping[str, nn.Module],
+    *,
+    name: str,
+    instruments: Sequence[Instrument] | None = None,
+    budget: float = DEFAULT_BUDGET,
+    store: str | Path | None = None,
+) -> Run:
+    """Start a run on ``optimizer``, whose tensors ``models`` name; see `watch`."""
+    chosen = _checked_instruments(instruments)
+    if not 0 < budget <= 1:
+        raise WatchError(f"budget={budget!r}: expected the share of training time for costly instruments, 0 to 1.")
+    earlier = _watched.get(optimizer)
+    run = Run(name, Record(_facts(optimizer, models)), chosen, state="watching")
+    if store is not None:
+        from nbtoolkit.store.files import Appender
+
+        run.appender = Appender(store, run.record, run.collect, run.note)
+    if earlier is not None and earlier.state == "watching":
+        earlier.detach()
+        run.note(f"this optimizer was already watched by {earlier.name!r}, which ended at step {earlier.step}")
+        warnings.warn(
+            f"nbtoolkit: {earlier.name!r} was watching this optimizer; it now ends with what it has measured.",
+            stacklevel=3,
+        )
+    run.steps = Steps(run, Loop(optimizer, models), Schedule(chosen, budget))
+    run.steps.attach()
+    _watched[optimizer] = run
+    return run
+
+
+class Discovery:
+    """Watches every optimizer that steps inside a block; a run begins at its first step.
+
+    Args:
+        namespace: where models and optimizers may be found by name.
+        started: told of every new run.
+        options: of `watch`: instruments, budget, store.
+    """
+
+    def __init__(
+        self, namespace: Mapping[str, Any], started: Callable[[Run], None] = lambda run: None, **options: Any
+    ) -> None:
+        self.namespace, self.options, self.started = namespace, options, started
+        self.runs: list[Run] = []
+        self.complaint = ""
+        self._seen: list[Tensor] = []
+        self._scaled: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._known: weakref.WeakSet[Optimizer] = weakref.WeakSet()
+        self._others = True
+        self._handle: Any = None
+
+    def __enter__(self) -> Self:
+        """Install the hook that sees every optimizer."""
+        self._handle = register_optimizer_step_pre_hook(self._before_step)
+        taps.add(self)
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, tb: Any) -> None:
+        """Remove it, and detach every run that began here."""
+        self._handle.remove()
+        taps.remove(self)
+        for run in self.runs:
+            run.detach(ended_by(error))
+        taps.hide_frames(tb)
+
+    def before_backward(self, losses: Sequence[Tensor]) -> None:
+        """Nothing to do."""
+
+    def after_backward(self, losses: Sequence[Tensor]) -> None:
+        """Keep the losses for the optimizer whose first step follows."""
+        self._seen = [*self._seen, *losses][-KEPT_LOSSES:]
+
+    def gradients_zeroed(self, owner: Optimizer | nn.Module) -> None:
+        """Nothing to do: the owner may not be the optimizer that steps next."""
+
+    def loss_scaled(self, loss: Tensor, scaled: Tensor, scale: Tensor) -> None:
+        """Remember what a GradScaler did."""
+        self._scaled = [(loss, scaled, scale)]
+
+    def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        seen, scaled, self._scaled = self._seen, self._scaled, []
+        if optimizer in self._known:
+            # Others may have made their backward pass already and step for the first time after this one.
+            self._seen = seen if self._others else []
+            return
+        self._known.add(optimizer)
+        self._others = names.any_optimizer_besides(self._known)
+        self._seen = seen if self._others else []
+        earlier = _watched.get(optimizer)
+        if earlier is not None and earlier.state == "watching":
+            return
+        try:
+            self._begin(optimizer, seen, scaled)
+        except Exception as error:
+            self.complaint = str(error)
+
+    def _begin(self, optimizer: Optimizer, seen: list[Tensor], scaled: list[tuple[Tensor, Tensor, Tensor]]) -> None:
+        models = names.models_of(optimizer, self.namespace)
+        options = dict(self.options)
+        if options.get("store") is not None and self.runs:
+            path = Path(options["store"])
+            options["store"] = path.with_name(f"{path.stem}-{len(self.runs) + 1}{path.suffix}")
+        run = begin(optimizer, models, name=self._name(optimizer), **options)
+        self.runs.append(run)
+        own = {id(param) for param in names.held(optimizer)}
+        assert run.steps is not None
+        for one in scaled:
+            run.steps.loss_scaled(*one)
+        for loss in seen:
+            if own & losses.leaves(loss):
+                run.steps.losses.take(loss)
+        self.started(run)
+
+    def _name(self, optimizer: Optimizer) -> str:
+        name = names.variable_name(optimizer, self.namespace) or type(optimizer).__name__
+        taken = {run.name for run in self.runs}
+        return name if name not in taken else f"{name}-{len(taken) + 1}"
+
+
+def _checked_instruments(instruments: Sequence[Instrument] | None) -> tuple[Instrument, ...]:
+    chosen = default() if instruments is None else tuple(instruments)
+    for item in chosen:
+        if not isinstance(item, Instrument):
+            raise WatchError(
+                f"instruments got {item!r}, a {type(item).__name__}; it needs instruments, for example "
+                "nbtoolkit.instruments.grad_norm or a function of yours under @nbtoolkit.instrument(...)."
+            )
+    doubled = {item.name for item in chosen if sum(other.name == item.name for other in chosen) > 1}
+    if doubled:
+        raise WatchError(f"instruments names {', '.join(sorted(doubled))} more than once; a run takes each once.")
+    return chosen
+
+
+def _facts(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> dict[str, Any]:
+    """What the record says of the run as a whole."""
+    held = names.held(optimizer)
+    return {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "model": ", ".join(type(names.unwrapped(model)).__name__ for model in models.values()),
+        "optimizer": type(optimizer).__name__,
+        "parameters": sum(param.numel() for param in held),
+        "device": ", ".join(sorted({str(param.device) for param in held})),
+        "torch": torch.__version__,
+    }

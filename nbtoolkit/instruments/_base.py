@@ -1,0 +1,160 @@
+"""The contract of an instrument: a pure function, declared with its outputs, cost and cadence."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+
+from nbtoolkit.errors import InstrumentError
+from nbtoolkit.store.schema import Var
+
+__all__ = ["NEEDS", "Instrument", "Var", "instrument"]
+
+NEEDS = {
+    "params": "dict of name -> parameter before the step",
+    "initial_params": "dict of name -> copy of the parameter when watching began",
+    "grads": "dict of name -> gradient that the optimizer uses, or None",
+    "updates": "dict of name -> parameter after the step minus before",
+    "loss": "0-d tensor whose gradient this step follows",
+    "loss_terms": "dict of name -> 0-d tensor, the additive parts of the loss",
+    "lr": "list with the learning rate of each parameter group in this step",
+    "momentum": "list with the momentum (or beta1) of each parameter group",
+    "clock": "dict of seconds since this was last asked: steps, seconds, measuring",
+}
+
+Outputs = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One measured quantity: a pure function with a declaration. Made by `instrument`.
+
+    Call it to measure (``grad_norm(grads)``), derive a new value with `using`, attach it with
+    ``watch(..., instruments=[...])``.
+    """
+
+    function: Callable[..., Outputs]
+    name: str
+    outputs: Mapping[str, Var]
+    needs: tuple[str, ...]
+    settings: Mapping[str, Any]
+    cost: Callable[[Mapping[str, Any]], float]
+    every: int
+    reference: str
+    derive: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]] | None = None
+    doc: str = field(default="", compare=False)
+
+    def __call__(self, *needs: Any, **settings: Any) -> dict[str, np.ndarray]:
+        """Measure now: the declared outputs as NumPy arrays, the derived ones included."""
+        measured = {key: _host(value)[None] for key, value in self.measure(*needs, **settings).items()}
+        return {key: value[0] for key, value in self.finish(measured).items()}
+
+    def measure(self, *needs: Any, **settings: Any) -> Outputs:
+        """The function's own outputs, left on their device."""
+        merged = {**self.settings, **self._checked(settings)} if settings else self.settings
+        return self.function(*needs, **merged)
+
+    def finish(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The declared outputs, from what `measure` gave, as rows ``(rows, ...)`` on the host."""
+        complete = dict(rows) if self.derive is None else {**rows, **self.derive(rows)}
+        return {key: complete[key] for key in self.outputs}
+
+    def using(self, *, every: int | None = None, **settings: Any) -> "Instrument":
+        """The same instrument at another cadence or with other settings; this one is unchanged."""
+        every = self.every if every is None else every
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise InstrumentError(f"{self.name}: every={every!r}, expected a whole number of steps, 1 or more.")
+        merged = MappingProxyType({**self.settings, **self._checked(settings)})
+        return replace(self, every=every, settings=merged)
+
+    def forward_passes(self) -> float:
+        """Declared cost of one measurement in forward passes of one batch."""
+        return float(self.cost(self.settings))
+
+    def _checked(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        unknown = [key for key in settings if key not in self.settings]
+        if unknown:
+            known = ", ".join(self.settings) or "none"
+            raise InstrumentError(f"{self.name} has no setting {unknown[0]!r}; its settings are: {known}.")
+        return settings
+
+
+def instrument(
+    *,
+    outputs: Mapping[str, Var],
+    cost: Callable[[Mapping[str, Any]], float] = lambda settings: 0.0,
+    every: int = 1,
+    reference: str = "",
+    derive: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]] | None = None,
+) -> Callable[[Callable[..., Outputs]], Instrument]:
+    """Declare a function as an instrument.
+
+    The parameters before ``/`` are what it needs of the loop (the keys of `NEEDS`); after ``*``
+    come settings, each with a default. The function returns its outputs by name: 0-d tensors,
+    numbers, tensors with the declared dims, or for one dim a list with an entry per label (None
+    where there is nothing to measure). It must not change what it is given, and on the GPU it
+    must not synchronise.
+
+    Args:
+        outputs: what is measured, by name.
+        cost: from the settings to the cost of one measurement in forward passes of one batch.
+        every: optimizer steps between measurements.
+        reference: where the quantity is defined.
+        derive: from measured rows (NumPy, first axis the rows) to further declared outputs; it
+            runs when values reach the host, and so costs the training step nothing. The function
+            may return parts for it that are not declared and not kept.
+
+    Raises:
+        InstrumentError: a need is not in `NEEDS`, a setting has no default, or nothing is declared.
+    """
+
+    def declare(function: Callable[..., Outputs]) -> Instrument:
+        name = function.__name__
+        needs, settings = _signature(function)
+        unknown = [need for need in needs if need not in NEEDS]
+        if unknown:
+            raise InstrumentError(
+                f"{name} asks the training loop for {', '.join(unknown)}, which it cannot give. "
+                f"It gives: {', '.join(NEEDS)}."
+            )
+        if not needs or not outputs:
+            raise InstrumentError(
+                f"{name} declares {len(needs)} needs and {len(outputs)} outputs; it must have at least one "
+                "of each, the needs as parameters before '/'."
+            )
+        doc = inspect.getdoc(function) or ""
+        plain = Instrument(
+            function, name, MappingProxyType(dict(outputs)), needs, MappingProxyType(settings), cost, every,
+            reference, derive, doc,
+        )  # fmt: skip
+        return plain.using(every=every)
+
+    return declare
+
+
+def _signature(function: Callable[..., Outputs]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    needs, settings = [], {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            needs.append(parameter.name)
+        elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty:
+            settings[parameter.name] = parameter.default
+        else:
+            raise InstrumentError(
+                f"{function.__name__}: parameter {parameter.name!r} is neither a need (before '/') nor a "
+                "setting with a default (after '*')."
+            )
+    return tuple(needs), settings
+
+
+def _host(value: Any) -> np.ndarray:
+    """A measured value as float64 on the host; this waits for the device."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", torch.float64).numpy()
+    if isinstance(value, Sequence):
+        return np.asarray([np.nan if item is None else float(item) for item in value])
+    return np.asarray(np.nan if value is None else value, dtype=np.float64)

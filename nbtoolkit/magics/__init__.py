@@ -1,0 +1,3 @@
+"""The only part that knows IPython: ``%load_ext nbtoolkit`` brings ``%landscape``."""
+
+from nbtoolkit.magics.landscape import load_ipython_extension as load_ipython_extension

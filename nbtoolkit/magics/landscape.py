@@ -1,0 +1,259 @@
+"""``%landscape`` and ``%%landscape``: each verb is one call of a public function."""
+
+import ast
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+
+from nbtoolkit.errors import LandscapeError
+from nbtoolkit.magics import complete, execute, grammar
+
+if TYPE_CHECKING:
+    from nbtoolkit.capture import Run
+    from nbtoolkit.instruments import Instrument
+
+NO_STEP = (
+    "%%landscape saw no optimizer step in this cell, so there is nothing to show: it watches the step() of "
+    "torch.optim optimizers that the cell itself runs."
+)
+
+
+@magics_class
+class LandscapeMagics(Magics):
+    """The magic; it remembers the runs it has begun."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self.runs: list[Run] = []
+
+    @no_var_expand
+    @line_cell_magic
+    def landscape(self, line: str, cell: str | None = None) -> Any:
+        """See a network train. ``%landscape -h`` shows the grammar."""
+        __tracebackhide__ = True
+        try:
+            command = grammar.parse(line, cell=cell is not None)
+        except grammar.GrammarError as error:
+            raise UsageError(str(error)) from None
+        if "--help" in command.switches:
+            return self._help(command, cell)
+        if cell is not None:
+            return self._cell(command, cell)
+        verb: Callable[[grammar.Command], Any] = getattr(self, f"_{command.verb or 'status'}")
+        try:
+            result = verb(command)
+        except LandscapeError as error:
+            raise UsageError(str(error)) from None
+        return self._deliver(command, result)
+
+    # -- verbs -----------------------------------------------------------------------------
+
+    def _status(self, command: grammar.Command) -> "list[Run]":
+        if "--quiet" not in command.switches:
+            print("\n".join(_one_line(run) for run in self.runs) or "nothing is watched; %landscape -h shows how.")
+        return self.runs
+
+    def _watch(self, command: grammar.Command) -> "Run":
+        from nbtoolkit.capture import watch
+
+        model, optimizer = (self._variable(word) for word in command.words)
+        run = watch(model, optimizer, **self._watch_options(command))
+        self._began(command, run)
+        return run
+
+    def _show(self, command: grammar.Command) -> "Run":
+        from nbtoolkit.widget import show
+
+        run = self._current()
+        for name in command.words:
+            if name not in run.record.groups:
+                known = run.record.groups
+                raise UsageError(
+                    f"{run.name} has no {name!r}{grammar.nearest(name, known)} It has: {', '.join(known)}."
+                )
+        show(run, names=command.words or None)
+        return run
+
+    def _measure(self, command: grammar.Command) -> Any:
+        name, *pairs = command.words
+        instrument = self._instrument(name)
+        return self._current().measure(instrument, **{key: self._value(value) for key, value in _pairs(pairs)})
+
+    def _list(self, command: grammar.Command) -> Any:
+        from nbtoolkit.instruments import known
+
+        if "--quiet" not in command.switches:
+            print("\n".join(_entry(item) for item in known().values()))
+        return known()
+
+    def _save(self, command: grammar.Command) -> Any:
+        path = self._current().save(command.words[0])
+        self._say(command, f"saved to {path}")
+        return path
+
+    def _export(self, command: grammar.Command) -> Any:
+        from nbtoolkit.widget import export_html
+
+        path = export_html(self._current(), command.words[0])
+        self._say(command, f"exported to {path}")
+        return path
+
+    def _stop(self, command: grammar.Command) -> "Run":
+        run = self._current()
+        run.detach()
+        self._say(command, _one_line(run))
+        return run
+
+    # -- the cell --------------------------------------------------------------------------
+
+    def _cell(self, command: grammar.Command, cell: str) -> Any:
+        __tracebackhide__ = True
+        watching = self._watching(command)
+        began = len(self.runs)
+        with watching:
+            value = execute.cell(self.shell, cell)
+        runs = self.runs[began:]
+        complaint = getattr(watching, "complaint", "")
+        if (complaint or not runs) and "--quiet" not in command.switches:
+            print(complaint or NO_STEP, file=sys.stderr)
+        result = runs[0] if len(runs) == 1 else runs
+        return self._deliver(command, result) if "--output" in command.switches else value
+
+    def _watching(self, command: grammar.Command) -> Any:
+        from nbtoolkit.capture import Discovery, watch
+        from nbtoolkit.store import files
+
+        try:
+            options = self._watch_options(command)
+            if options.get("store"):
+                files.check_free(options["store"])
+            if command.words:
+                model, optimizer = (self._variable(word) for word in command.words)
+                run = watch(model, optimizer, **options)
+                self._began(command, run)
+                return run
+        except LandscapeError as error:
+            raise UsageError(str(error)) from None
+        return Discovery(self.shell.user_ns, lambda run: self._began(command, run), **options)
+
+    def _began(self, command: grammar.Command, run: "Run") -> None:
+        self.runs.append(run)
+        if "variable" in command.options:
+            self.shell.user_ns[command.options["variable"]] = run
+        if "--quiet" not in command.switches:
+            from nbtoolkit.widget import show
+
+            show(run)
+
+    # -- words to things -------------------------------------------------------------------
+
+    def _watch_options(self, command: grammar.Command) -> dict[str, Any]:
+        options: dict[str, Any] = {}
+        if "store" in command.options:
+            options["store"] = command.options["store"]
+        if "budget" in command.options:
+            options["budget"] = self._number(command.options["budget"], float, "--budget", "a share such as 0.1")
+        if command.instruments or "every" in command.options:
+            from nbtoolkit.instruments import default
+
+            chosen = tuple(self._instrument(name) for name in command.instruments) or default()
+            if "every" in command.options:
+                every = self._number(command.options["every"], int, "--every", "a whole number of steps")
+                chosen = tuple(item.using(every=every) for item in chosen)
+            options["instruments"] = chosen
+        return options
+
+    def _variable(self, name: str) -> Any:
+        if name not in self.shell.user_ns:
+            names = [key for key in self.shell.user_ns if not key.startswith("_")]
+            raise UsageError(
+                f"{name!r} is no variable of this notebook{grammar.nearest(name, names)} "
+                "%%landscape without names finds model and optimizer by itself."
+            )
+        return self.shell.user_ns[name]
+
+    def _instrument(self, name: str) -> "Instrument":
+        from nbtoolkit.instruments import Instrument, known
+
+        own = self.shell.user_ns.get(name)
+        if isinstance(own, Instrument):
+            return own
+        if name in known():
+            return known()[name]
+        raise UsageError(f"no instrument {name!r}{grammar.nearest(name, known())} There are: {', '.join(known())}.")
+
+    def _value(self, text: str) -> Any:
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            return self._variable(text)
+
+    def _number(self, text: str, kind: type, option: str, expected: str) -> Any:
+        try:
+            return kind(self._value(text))
+        except (TypeError, ValueError):
+            raise UsageError(f"{option} got {text!r}; it needs {expected}.") from None
+
+    def _current(self) -> "Run":
+        if not self.runs:
+            raise UsageError("nothing has been watched yet: put %%landscape on top of a training cell.")
+        return self.runs[-1]
+
+    def _deliver(self, command: grammar.Command, result: Any) -> Any:
+        if "variable" in command.options:
+            self.shell.user_ns[command.options["variable"]] = result
+        return result if "--output" in command.switches else None
+
+    def _say(self, command: grammar.Command, text: str) -> None:
+        if "--quiet" not in command.switches:
+            print(text)
+
+    def _help(self, command: grammar.Command, cell: str | None) -> None:
+        if command.verb == "measure" and command.words:
+            instrument = self._instrument(command.words[0])
+            print(_entry(instrument), instrument.doc, sep="\n\n")
+            return
+        print(grammar.help_text("%%" if cell is not None else command.verb or None))
+
+
+def _pairs(words: list[str]) -> list[tuple[str, str]]:
+    for word in words:
+        if "=" not in word:
+            raise UsageError(f"measure got {word!r}; settings are written SETTING=VALUE.")
+    return [(word.partition("=")[0], word.partition("=")[2]) for word in words]
+
+
+def _one_line(run: "Run") -> str:
+    now = run.status()
+    notes = f"; {now.notes[-1]}" if now.notes else ""
+    return f"{run.name}: {now.state}, step {now.step}, {now.share:.1%} of the time spent measuring{notes}"
+
+
+def _entry(instrument: "Instrument") -> str:
+    outputs = ", ".join(
+        f"{key}({', '.join(('step', *var.dims))}) [{var.units}]" for key, var in instrument.outputs.items()
+    )
+    settings = ", ".join(f"{key}={value!r}" for key, value in instrument.settings.items()) or "none"
+    return (
+        f"{instrument.name}: {instrument.doc.splitlines()[0] if instrument.doc else ''}\n"
+        f"    gives {outputs}\n"
+        f"    needs {', '.join(instrument.needs)}; settings {settings}; every {instrument.every} steps; "
+        f"costs {instrument.forward_passes():g} forward passes"
+    )
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Register ``%landscape``; called by ``%load_ext nbtoolkit``."""
+    magics = LandscapeMagics(shell)
+    shell.register_magics(magics)
+    complete.install(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Called by ``%unload_ext nbtoolkit``; runs under way go on."""
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("landscape", None)

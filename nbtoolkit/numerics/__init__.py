@@ -1,0 +1,1 @@
+"""Numerics on torch tensors: no state, no xarray, no pictures."""

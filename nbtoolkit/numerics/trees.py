@@ -1,0 +1,44 @@
+"""Arithmetic on named tensors: dicts of name -> tensor, the tensors on any device."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+def norms(tree: Mapping[str, Tensor | None]) -> list[Tensor | None]:
+    """Euclidean norm of every tensor, as 0-d tensors on its device; None stays None.
+
+    Half-precision tensors are summed and returned in float32. Sparse tensors count their
+    coalesced values. One fused call; nothing waits for the device.
+    """
+    present = [(place, _values(tensor)) for place, tensor in enumerate(tree.values()) if tensor is not None]
+    result: list[Tensor | None] = [None] * len(tree)
+    narrow = [item for item in present if item[1].dtype in HALF]
+    wide = [item for item in present if item[1].dtype not in HALF]
+    for items, dtype in ((wide, None), (narrow, torch.float32)):
+        if items:
+            measured = torch._foreach_norm([tensor for _, tensor in items], 2, dtype=dtype)
+            for (place, _), norm in zip(items, measured, strict=True):
+                result[place] = norm
+    return result
+
+
+def difference(after: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> dict[str, Tensor | None]:
+    """``after - before`` by name; None where ``before`` lacks the name or has another shape."""
+    shared = [name for name, tensor in after.items() if name in before and before[name].shape == tensor.shape]
+    if not shared:
+        return dict.fromkeys(after)
+    minus = torch._foreach_sub([after[name] for name in shared], [before[name] for name in shared])
+    return {**dict.fromkeys(after), **dict(zip(shared, minus, strict=True))}
+
+
+def clone(tree: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A detached copy of every tensor."""
+    return {name: tensor.detach().clone() for name, tensor in tree.items()}
+
+
+def _values(tensor: Tensor) -> Tensor:
+    return tensor.coalesce().values() if tensor.is_sparse else tensor

@@ -1,0 +1,127 @@
+"""Curves over the step: scalars, and what has a few labels (parameter groups, loss terms)."""
+
+import math
+from typing import Any
+
+import numpy as np
+from bokeh.models import ColumnDataSource, LabelSet, Legend, LegendItem, Range1d
+
+from nbtoolkit.analysis.curves import minmax, smooth
+from nbtoolkit.panels.look import DIRECT_LABELS, DRAWN, SIZE, SMOOTHING, blank_figure, colour, unit_label
+
+DOTS = 40  # up to so many samples, each is marked and none smoothed: a single one has no line
+
+
+def columns(ds: Any) -> dict[str, np.ndarray]:
+    """The numbers drawn: for the curve ``i`` of `names` its ``x{i}``, ``y{i}``, ``smooth{i}`` and ``dot{i}``.
+
+    ``dot`` repeats the samples of short curves and is NaN in long ones. Curves are cut to the same length
+    as the longest by NaN at their end.
+    """
+    curves = [_curve(x, y, SMOOTHING if is_smoothed(ds, name) else 0.0) for name, x, y in _samples(ds)]
+    longest = max((len(curve["x"]) for curve in curves), default=0)
+    return {f"{key}{i}": _padded(values, longest) for i, curve in enumerate(curves) for key, values in curve.items()}
+
+
+def names(ds: Any) -> list[str]:
+    """A label for each curve: of its variable if there are several, of its place along the dim if there is one."""
+    several = len(ds.data_vars) > 1
+    labels = []
+    for name, variable in ds.data_vars.items():
+        title = variable.attrs.get("long_name", name) if several else ""
+        dims = [dim for dim in variable.dims if dim != "step"]
+        places = [f"{dims[0]} {label}" if dims[0] == "group" else str(label) for label in ds[dims[0]].values] if dims else [""]
+        labels += [" ".join(filter(None, (title, place))) or variable.attrs.get("long_name", name) for place in places]
+    return labels
+
+
+def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> Any:
+    """Lines over the step: each faint as measured and strong as smoothed, named at its end.
+
+    Args:
+        source: holds `columns` of ``ds``, or what later replaces them.
+        ds: variables with the same dims and units.
+        scale: of the y axis; by default what the first variable declares.
+    """
+    first = next(iter(ds.data_vars.values()))
+    labels = names(ds)
+    scale = scale or first.attrs.get("scale", "linear")
+    direct = len(labels) <= DIRECT_LABELS
+    plot = blank_figure(
+        "step", unit_label(first.attrs), scale, name="plot",
+        x_range=Range1d(*_span(source, "x", len(labels), "linear"), name="x_range"),
+        y_range=Range1d(*_span(source, "y", len(labels), scale), name="y_range"),
+        min_border_right=96 if direct and len(labels) > 1 else 12,
+    )  # fmt: skip
+    items = []
+    for i, label in enumerate(labels):
+        ink = {"color": colour(i)}
+        raw = plot.line(f"x{i}", f"y{i}", source=source, alpha=0.28, width=1, muted_alpha=0.05, **ink)
+        strong = plot.line(f"x{i}", f"smooth{i}", source=source, width=1.7, muted_alpha=0.1, **ink)
+        dots = plot.scatter(f"x{i}", f"dot{i}", source=source, size=4.5, muted_alpha=0.1, line_color=None, **ink)
+        items.append(LegendItem(label={"value": label}, renderers=[strong, raw, dots], name=f"legend{i}"))
+    if direct and len(labels) > 1:
+        plot.add_layout(_end_labels(source, labels))
+    elif len(labels) > 1:
+        plot.add_layout(_legend(items), "right")
+    return plot
+
+
+def is_smoothed(ds: Any, name: str) -> bool:
+    """Whether a variable is noisy by nature: not so the settings of parameter groups, nor what users log."""
+    return "group" not in ds[name].dims and ds.attrs.get("reference") != "run.log"
+
+
+def _samples(ds: Any) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, steps and values of each curve."""
+    steps = ds["step"].values.astype(float)
+    return [(name, steps, y) for name, var in ds.data_vars.items() for y in var.values.reshape(len(steps), math.prod(var.shape[1:])).T]
+
+
+def _curve(x: np.ndarray, y: np.ndarray, weight: float) -> dict[str, np.ndarray]:
+    kept = minmax(x, y, DRAWN)
+    short = len(y) <= DOTS
+    dots = y[kept] if short else np.full(len(kept), np.nan)
+    return {"x": x[kept], "y": y[kept], "smooth": smooth(y, 0.0 if short else weight)[kept], "dot": dots}
+
+
+def _padded(values: np.ndarray, length: int) -> np.ndarray:
+    return np.concatenate([values, np.full(length - len(values), np.nan)])
+
+
+def _span(source: ColumnDataSource, axis: str, curves: int, scale: str) -> tuple[float, float]:
+    """Ends of an axis: of the samples, with a margin on y."""
+    values = np.concatenate([np.asarray(source.data.get(f"{axis}{i}", []), float) for i in range(curves)] or [[]])
+    values = values[np.isfinite(values) & ((values > 0) | (scale == "linear"))]
+    if not len(values):
+        return (1e-3, 1.0) if scale == "log" else (0.0, 1.0)
+    low, high = float(values.min()), float(values.max())
+    if axis == "x":
+        return low, max(high, low + 1)
+    if scale == "log":
+        margin = max((high / low) ** 0.05, 1.05)
+        return low / margin, high * margin
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 0.05
+    return low - margin, high + margin
+
+
+def _end_labels(source: ColumnDataSource, labels: list[str]) -> LabelSet:
+    """The names of the curves, each at the height of its last sample."""
+    ends: dict[str, list] = {"x": [], "y": [], "text": [], "color": []}
+    for i, label in enumerate(labels):
+        x, y = (np.asarray(source.data.get(f"{key}{i}", []), float) for key in ("x", "smooth"))
+        kept = np.flatnonzero(np.isfinite(y))
+        if len(kept):
+            for key, value in zip(ends, (x[kept[-1]], y[kept[-1]], label, colour(i)), strict=True):
+                ends[key].append(value)
+    return LabelSet(
+        x="x", y="y", text="text", text_color="color", source=ColumnDataSource(ends, name="ends"),
+        x_offset=5, text_baseline="middle", text_font_size=SIZE, name="end_labels",
+    )  # fmt: skip
+
+
+def _legend(items: list[LegendItem]) -> Legend:
+    return Legend(
+        items=items, click_policy="mute", label_text_font_size=SIZE, spacing=0, padding=2, glyph_width=14,
+        border_line_color=None, background_fill_color=None,
+    )  # fmt: skip

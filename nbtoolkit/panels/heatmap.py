@@ -1,0 +1,111 @@
+"""A field over step and label: one row for each parameter or layer, time to the right."""
+
+import math
+from typing import Any
+
+import numpy as np
+from bokeh.models import (
+    BasicTicker,
+    ColorBar,
+    ColumnDataSource,
+    FixedTicker,
+    LinearColorMapper,
+    LogColorMapper,
+    LogTicker,
+    Range1d,
+)
+
+from nbtoolkit.panels.look import FIELD, FONT, INK, SIZE, blank_figure, unit_label
+
+COLUMNS = 480  # of the image; each shows the sample in force at its step
+ROWS = 16  # labels written beside the field; of more, every second, third ...
+LETTERS = 18
+
+
+def columns(ds: Any) -> dict[str, np.ndarray]:
+    """The numbers drawn: an image ``(1, labels, columns)`` with the last label at the bottom, and its frame.
+
+    A column shows the last sample taken at or before its step. Values are samples, never means of them.
+    """
+    variable = next(iter(ds.data_vars.values()))
+    steps = ds["step"].values.astype(float)
+    values = variable.values.reshape(len(steps), math.prod(variable.shape[1:]))
+    left, right = span(steps)
+    if not len(steps):
+        image = np.full((values.shape[1], 1), np.nan)
+    else:
+        centres = left + (np.arange(COLUMNS) + 0.5) * (right - left) / COLUMNS
+        image = values[np.searchsorted(steps, centres, side="right") - 1].T[::-1]
+    frame = {"x": left, "y": 0.0, "dw": right - left, "dh": float(values.shape[1])}
+    return {"image": image[None], **{key: np.array([value]) for key, value in frame.items()}}
+
+
+def span(steps: np.ndarray) -> tuple[float, float]:
+    """First step and the end of the last sample, which is taken to last as long as the one before."""
+    if not len(steps):
+        return 0.0, 1.0
+    return steps[0], steps[-1] + (steps[-1] - steps[-2] if len(steps) > 1 else 1.0)
+
+
+def names(ds: Any) -> list[str]:
+    """The labels of the rows, from the top."""
+    dim = next(dim for dim in next(iter(ds.data_vars.values())).dims if dim != "step")
+    return [str(label) for label in ds[dim].values]
+
+
+def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> Any:
+    """The field in viridis, blank where nothing was measured.
+
+    Args:
+        source: holds `columns` of ``ds``, or what later replaces them.
+        ds: one variable with one dim besides ``step``.
+        scale: of the colours; by default what the variable declares.
+    """
+    variable = next(iter(ds.data_vars.values()))
+    scale = scale or variable.attrs.get("scale", "linear")
+    labels = names(ds)
+    plot = blank_figure(
+        "step", "", "linear", name="plot",
+        x_range=Range1d(*span(ds["step"].values.astype(float)), name="x_range"),
+        y_range=Range1d(0, max(len(labels), 1), name="y_range"),
+    )  # fmt: skip
+    low, high = limits(variable.values, scale)
+    mapper_type = LogColorMapper if scale == "log" else LinearColorMapper
+    mapper = mapper_type(palette=FIELD, low=low, high=high, nan_color="rgba(0, 0, 0, 0)", name="colours")
+    plot.image(image="image", x="x", y="y", dw="dw", dh="dh", source=source, color_mapper=mapper)
+    ticks = labelled(len(labels))
+    plot.yaxis.ticker = FixedTicker(ticks=[len(labels) - row - 0.5 for row in ticks], name="rows")
+    plot.yaxis.major_label_overrides = {len(labels) - row - 0.5: short(labels[row]) for row in ticks}
+    plot.ygrid.grid_line_color = None
+    plot.min_border_left = 116
+    plot.add_layout(_bar(mapper, scale, unit_label(variable.attrs)), "right")
+    return plot
+
+
+def labelled(count: int) -> range:
+    """The rows whose labels are written: all, or of many every second, third ..."""
+    return range(0, count, max(1, -(-count // ROWS)))
+
+
+def limits(values: np.ndarray, scale: str) -> tuple[float, float]:
+    """Ends of the colours: of the finite values, on a log scale of the positive ones."""
+    kept = values[np.isfinite(values) & ((values > 0) | (scale == "linear"))]
+    if not kept.size:
+        return (1e-3, 1.0) if scale == "log" else (0.0, 1.0)
+    low, high = float(kept.min()), float(kept.max())
+    return (low, high) if high > low else (low, low * 1.01 if low > 0 else low + 1.0)
+
+
+def short(label: str) -> str:
+    """A label cut from the left: the end of a parameter's name says more than its beginning."""
+    return label if len(label) <= LETTERS else f"…{label[1 - LETTERS :]}"
+
+
+def _bar(mapper: Any, scale: str, units: str) -> ColorBar:
+    return ColorBar(
+        color_mapper=mapper, width=8, padding=4, label_standoff=4, bar_line_color=None, major_tick_line_color=None,
+        ticker=LogTicker(desired_num_ticks=4) if scale == "log" else BasicTicker(desired_num_ticks=4),
+        title=units, title_text_font=FONT, title_text_font_size=SIZE, title_text_font_style="normal", title_standoff=4,
+        title_text_color=INK, major_label_text_color=INK, major_label_text_font=FONT, major_label_text_font_size=SIZE,
+        background_fill_color=None, border_line_color=None, name="bar",
+    )  # fmt: skip

@@ -1,0 +1,80 @@
+"""The look: colours, sizes and the bare figure that all panels start from.
+
+Colours of text, axes and grid are left to the page, which knows whether it is light or dark; what is
+set here suits paper.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bokeh.models import BoxZoomTool, PanTool, Plot, ResetTool, WheelZoomTool
+from bokeh.plotting import figure
+
+# Okabe & Ito (2008), "Color universal design"; yellow last, it is faint on white.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#777777", "#C8B900")
+FIELD = "Viridis256"
+
+HEIGHT = 200
+INK = "#424242"
+FAINT = "#E6E6E6"
+FONT = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
+SIZE = "11px"
+DIRECT_LABELS = 5
+
+SMOOTHING = 0.9
+DRAWN = 1000
+
+
+def colour(index: int) -> str:
+    """Colour of the category ``index``; the eight repeat."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def unit_label(attrs: Mapping[str, Any]) -> str:
+    """Units as written on an axis: nothing for a pure number."""
+    units = str(attrs.get("units", ""))
+    return "" if units == "1" else units
+
+
+def blank_figure(x_label: str, y_label: str, scale: str, **settings: Any) -> Any:
+    """A figure with nothing in it: axes, a quiet grid, tools without a toolbar."""
+    plot = figure(
+        height=HEIGHT,
+        sizing_mode="stretch_width",
+        tools="",
+        toolbar_location=None,
+        x_axis_label=x_label,
+        y_axis_label=y_label,
+        y_axis_type=scale,
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
+        min_border_top=6,
+        min_border_bottom=4,
+        min_border_left=56,
+        **settings,
+    )
+    # Dragging draws a zoom box; the wheel is left to the page, which has to scroll.
+    zoom = BoxZoomTool()
+    plot.add_tools(zoom, PanTool(), WheelZoomTool(), ResetTool())
+    plot.toolbar.active_drag = zoom
+    plot.toolbar.active_scroll = None
+    plot.yaxis.name = "y_axis"
+    _quiet(plot)
+    return plot
+
+
+def _quiet(plot: Plot) -> None:
+    for axis in plot.axis:
+        axis.axis_line_color = None
+        axis.major_tick_line_color = None
+        axis.minor_tick_line_color = None
+        axis.major_label_text_color = INK
+        axis.axis_label_text_color = INK
+        axis.major_label_text_font = axis.axis_label_text_font = FONT
+        axis.major_label_text_font_size = axis.axis_label_text_font_size = SIZE
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_standoff = 6
+    for grid in plot.grid:
+        grid.grid_line_color = FAINT
+    plot.xgrid.grid_line_color = None

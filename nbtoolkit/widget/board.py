@@ -1,0 +1,117 @@
+"""The one widget: all panels of one run, live while it trains."""
+
+import threading
+import time
+from typing import Any
+from uuid import uuid4
+
+import anywidget
+import traitlets
+
+from nbtoolkit.widget import bundle, messages
+from nbtoolkit.widget.figures import describe, shape
+from nbtoolkit.widget.pump import Pump
+
+CERTAIN = 3.0  # seconds in which the browser may still be creating the widget, and so lose messages
+REPEAT = 10.0  # seconds between full messages where the browser cannot ask for one
+
+
+class Asset(anywidget.AnyWidget):
+    """Hidden holder of BokehJS, shared by all Boards of a kernel, so that it is sent once."""
+
+    _esm = "export default {};"
+    version = traitlets.Unicode().tag(sync=True)
+    source = traitlets.Unicode().tag(sync=True)
+
+
+class Board(anywidget.AnyWidget):
+    """Live panels of one run.
+
+    It reads the run's record and sends what is new; it never writes. `update` is called on the training
+    thread, at a step boundary.
+
+    Args:
+        run: a run being watched, finished, or opened from a file.
+    """
+
+    _esm = traitlets.Unicode().tag(sync=True)
+    panels = traitlets.Unicode().tag(sync=True)
+    asset = traitlets.Unicode().tag(sync=True)
+    uid = traitlets.Unicode().tag(sync=True)
+    snapshot = traitlets.Bytes().tag(sync=True)
+
+    def __init__(self, run: Any) -> None:
+        self._seq = 0
+        self._sent: dict[str, int] = {}
+        self._last_reset = time.monotonic()
+        self._born = self._last_reset
+        self._thread = threading.get_ident()
+        self._shape = shape(run.record)
+        self.run = run
+        self._pump = Pump.find()
+        super().__init__(
+            _esm=bundle.board_js(), uid=uuid4().hex, panels=describe(run.record), asset=shared_asset().model_id
+        )
+        self.on_msg(self._on_message)
+        if run.state != "watching":
+            self.finish()
+
+    def update(self) -> None:
+        """Send what is new since the last call, and let the browser's messages in."""
+        if self._pump and threading.get_ident() == self._thread:
+            self._pump()
+        with self.run.lock:
+            self._redescribe()
+            if self._must_repeat():
+                self._send_all()
+            else:
+                self._post(messages.append)
+
+    def finish(self) -> None:
+        """Send all that is left and keep everything in the widget's own state, for a saved notebook."""
+        with self.run.lock:
+            self._redescribe()
+            self._send_all()
+            self.snapshot = messages.pack(messages.reset(self.run.record, self._sent, self._seq, self._status()))
+
+    def _redescribe(self) -> None:
+        """Tell of panels that appeared: groups and labels may come late."""
+        now = shape(self.run.record)
+        if now != self._shape:
+            self._shape = now
+            self.panels = describe(self.run.record)
+            self._send_all()
+
+    def _must_repeat(self) -> bool:
+        """Without the pump the browser cannot ask for what it missed while the cell runs."""
+        if self._pump:
+            return False
+        now = time.monotonic()
+        return now - self._born < CERTAIN or now - self._last_reset > REPEAT
+
+    def _send_all(self) -> None:
+        self._last_reset = time.monotonic()
+        self._post(messages.reset)
+
+    def _post(self, make: Any) -> None:
+        self._seq += 1
+        head, buffers = make(self.run.record, self._sent, self._seq, self._status())
+        self.send(head, buffers=buffers)
+
+    def _status(self) -> dict[str, Any]:
+        return messages.status_head(self.run.status())
+
+    def _on_message(self, _: Any, content: Any, __: Any) -> None:
+        if isinstance(content, dict) and content.get("op") == "hello":
+            with self.run.lock:
+                self._send_all()
+
+
+_ASSETS: list[Asset] = []
+
+
+def shared_asset() -> Asset:
+    """The one Asset of this kernel; a new one after the widgets were all closed."""
+    if not _ASSETS or _ASSETS[0].comm is None:
+        _ASSETS[:] = [Asset(version=bundle.BOKEH_VERSION, source=bundle.bokeh_js())]
+    return _ASSETS[0]

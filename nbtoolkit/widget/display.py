@@ -1,0 +1,60 @@
+"""Put a run on the screen."""
+
+import sys
+from typing import Any
+
+from nbtoolkit.widget.board import Board
+
+
+def show(run: Any) -> Board:
+    """The Board of a run, displayed where there is a notebook to display it in.
+
+    A run being watched is followed live; at its end the Board keeps all that was recorded, and a still picture
+    is left beside it for readers that run no scripts.
+
+    Args:
+        run: a run being watched, finished, or opened from a file.
+    """
+    board = Board(run)
+    if _in_notebook():
+        _display(board)
+    if run.state == "watching":
+        run.listeners.append(_follow(board))
+    elif _in_notebook():
+        _display_picture(board)
+    return board
+
+
+def _follow(board: Board) -> Any:
+    def listener(run: Any) -> None:
+        if run.state == "watching":
+            board.update()
+            return
+        board.finish()
+        run.listeners.remove(listener)
+        if _in_notebook():
+            _display_picture(board)
+
+    return listener
+
+
+def _in_notebook() -> bool:
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return hasattr(get_ipython(), "kernel")
+
+
+def _display(board: Board) -> None:
+    from IPython.display import display
+
+    display(board)
+
+
+def _display_picture(board: Board) -> None:
+    from IPython.display import display
+
+    from nbtoolkit.widget.picture import companion
+
+    display(companion(board.run, board.uid), raw=True)

@@ -1,0 +1,96 @@
+"""The messages a Board sends: a small JSON head and float64 buffers.
+
+A head is ``{"op", "seq", "status", "series": [{"key", "x", "y", "width"}]}``. ``x`` and ``y`` are places in the list
+of buffers: the steps, which the variables of a group share, and the values, row by row, ``width`` to a row.
+``append`` adds rows; ``reset`` replaces all that the browser has.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from nbtoolkit.analysis.curves import minmax
+from nbtoolkit.store.columns import Columns, Record
+
+FULL = 20_000  # rows of a curve sent as they are; longer ones are sent as their extremes
+FULL_FIELD = 4_000  # rows of a field sent as they are; of longer ones every second, third ...
+FEW = 8  # columns up to which a variable is drawn as curves
+
+Message = tuple[dict[str, Any], list[Any]]
+
+
+def append(record: Record, sent: dict[str, int], seq: int, status: dict[str, Any]) -> Message:
+    """The rows that came since ``sent`` (rows by group), which is moved on to now."""
+    series: list[dict[str, Any]] = []
+    buffers: list[Any] = []
+    for name, columns in list(record.groups.items()):
+        steps, values = columns.rows(sent.get(name, 0))
+        if len(steps):
+            sent[name] = sent.get(name, 0) + len(steps)
+            _add(series, buffers, name, steps, values)
+    return {"op": "append", "seq": seq, "status": status, "series": series}, buffers
+
+
+def reset(record: Record, sent: dict[str, int], seq: int, status: dict[str, Any]) -> Message:
+    """All rows, thinned to what a screen can show; ``sent`` is moved on to now."""
+    series: list[dict[str, Any]] = []
+    buffers: list[Any] = []
+    for name, columns in list(record.groups.items()):
+        steps, values = columns.rows()
+        sent[name] = len(steps)
+        if len(steps) <= FULL_FIELD:
+            _add(series, buffers, name, steps, values)
+            continue
+        for key, array in values.items():
+            kept = thin(steps, array.reshape(len(steps), math.prod(array.shape[1:])))
+            _add(series, buffers, name, steps[kept], {key: array[kept]})
+    return {"op": "reset", "seq": seq, "status": status, "series": series}, buffers
+
+
+def thin(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Indices of the rows worth sending: the extremes of curves, evenly spaced rows of fields."""
+    rows, width = values.shape
+    if width > FEW:
+        stride = -(-rows // FULL_FIELD)
+        return np.arange((rows - 1) % stride, rows, stride)
+    if rows <= FULL or not width:
+        return np.arange(rows)
+    buckets = FULL // (2 * width)
+    return np.unique(np.concatenate([minmax(steps.astype(float), column, buckets) for column in values.T]))
+
+
+def status_head(status: Any) -> dict[str, Any]:
+    """A run's status as JSON allows it: what is not finite is null."""
+    return {key: _finite(value) for key, value in asdict(status).items()}
+
+
+def pack(message: Message) -> bytes:
+    """One message as bytes: length of the head, head, and the buffers, each at a multiple of eight."""
+    head, buffers = message
+    parts = [np.asarray(buffer).tobytes() for buffer in buffers]
+    text = json.dumps({**head, "sizes": [len(part) for part in parts]}).encode()
+    text += b" " * (-(len(text) + 8) % 8)
+    return b"".join([struct.pack("<II", len(text), 0), text, *parts])
+
+
+def _add(series: list, buffers: list, name: str, steps: np.ndarray, values: dict[str, np.ndarray]) -> None:
+    x = len(buffers)
+    buffers.append(steps.astype(np.float64).data)
+    for key, array in values.items():
+        width = math.prod(array.shape[1:])
+        if width:
+            series.append({"key": f"{name}/{key}", "x": x, "y": len(buffers), "width": width})
+            buffers.append(np.ascontiguousarray(array, np.float64).data)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_finite(item) for item in value]
+    return value

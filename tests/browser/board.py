@@ -1,0 +1,98 @@
+"""What a reader sees of a Board, read from the page."""
+
+import re
+
+from playwright.sync_api import Locator, Page
+
+# How many colours a panel shows, over all its canvases: 1 is an empty one.
+COLOURS = """panel => {
+  const canvases = [];
+  const collect = root => {
+    for (const one of root.querySelectorAll("*")) {
+      if (one instanceof HTMLCanvasElement && one.width && one.height) canvases.push(one);
+      if (one.shadowRoot) collect(one.shadowRoot);
+    }
+  };
+  collect(panel);
+  const colours = canvases.map(canvas => {
+    const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    return new Set(new Uint32Array(pixels.buffer)).size;
+  });
+  return Math.max(0, ...colours);
+}"""
+
+STORED = """key => {
+  const found = [...globalThis.nbtoolkit.lives.values()].map(live => live.session.store.get(key)).filter(Boolean);
+  const block = found.at(-1);
+  return block ? [[...block.x()], [...block.column(0)]] : [[], []];
+}"""
+
+
+class Board:
+    """The Board on a page.
+
+    Args:
+        page: the page.
+        place: which one, when there are several.
+    """
+
+    def __init__(self, page: Page, place: int = 0) -> None:
+        self.page = page
+        self.root: Locator = page.locator(".nbtk-board").nth(place)
+
+    def wait(self, seconds: float = 30) -> "Board":
+        """Until it is on the page and the figures of its panels in sight are drawn."""
+        self.root.wait_for(timeout=1e3 * seconds)
+        for _ in range(int(10 * seconds)):
+            if self.drawn():
+                return self
+            self.page.wait_for_timeout(100)
+        raise TimeoutError(f"the Board draws nothing; colours in its panels: {self.colours()}")
+
+    @property
+    def status(self) -> str:
+        """The status line."""
+        return self.root.locator(".nbtk-status").inner_text(timeout=5_000)
+
+    @property
+    def step(self) -> int:
+        """The step that the status line tells; -1 before the first."""
+        found = re.search(r"step ([\d\u2009]+)", self.status)
+        return int(found[1].replace("\u2009", "")) if found else -1
+
+    @property
+    def panels(self) -> Locator:
+        """The panels shown."""
+        return self.root.locator(".nbtk-panel")
+
+    def colours(self) -> list[int]:
+        """How many colours each panel shows."""
+        return [panel.evaluate(COLOURS) for panel in self.panels.all()]
+
+    def drawn(self) -> bool:
+        """Whether there are panels, and the first of them has a picture in it."""
+        colours = self.colours()
+        return bool(colours) and colours[0] > 10
+
+    def stored(self, key: str) -> tuple[list[int], list[float]]:
+        """Steps and values that the browser has for a variable, such as ``loss/loss``."""
+        steps, values = self.page.evaluate(STORED, key)
+        return steps, values
+
+    def wait_until(self, state: str, seconds: float = 30) -> None:
+        """Until the status line has these words."""
+        for _ in range(int(10 * seconds)):
+            if state in self.status:
+                return
+            self.page.wait_for_timeout(100)
+        raise TimeoutError(f"the status line says {self.status!r}, expected {state!r} in it")
+
+    def distinct_steps(self, wanted: int, seconds: float = 60) -> set[int]:
+        """Watch the status line until it has shown ``wanted`` different steps; those seen."""
+        seen: set[int] = set()
+        for _ in range(int(50 * seconds)):
+            seen.add(self.step)
+            if len(seen - {-1}) >= wanted:
+                break
+            self.page.wait_for_timeout(20)
+        return seen - {-1}

@@ -1,0 +1,47 @@
+"""Cells of the notebooks under test."""
+
+import json
+from typing import Any
+
+SETUP = """
+import json
+from pathlib import Path
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.nn import functional as F
+
+%load_ext nbtoolkit
+digits = load_digits()
+x = torch.tensor(digits.images, dtype=torch.float32).unsqueeze(1) / 16
+y = torch.tensor(digits.target)
+torch.manual_seed(0)
+model = nn.Sequential(
+    nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 10)
+)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+"""
+
+# An ordinary loop under the magic; the test decides when it has seen enough.
+TRAIN = """%%landscape -v run
+while not Path("enough").exists():
+    for rows in torch.randperm(len(x)).split(64):
+        loss = F.cross_entropy(model(x[rows]), y[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        last = loss.item()
+"""
+
+ASK = """
+measured = run["loss"]["loss"]
+print(json.dumps({
+    "done": run.status().step, "step": int(measured.step[-1]), "loss": float(measured[-1]), "last": last,
+    "state": run.state,
+}))
+"""
+
+
+def answer(outputs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `ASK` printed."""
+    return json.loads("".join(output["text"] for output in outputs if output["output_type"] == "stream"))
