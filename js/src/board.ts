@@ -35,8 +35,8 @@ export class Board implements Host {
     loading: Promise<Bokeh>,
   ) {
     const style = element("style", {}, STYLE);
-    const tools = element("div", { class: "nbtk-toolbar" }, this.chips, this.pointed, this.slider());
-    this.root.append(style, this.status.root, tools, this.grid);
+    const top = element("div", { class: "nbtk-top" }, this.status.root, this.pointed, this.slider());
+    this.root.append(style, top, this.chips, this.grid);
     this.sight = new IntersectionObserver((entries) => this.seen(entries), { rootMargin: "100px" });
     this.ends.push(
       session.onData(() => this.refresh()),
@@ -87,10 +87,11 @@ export class Board implements Host {
   }
 
   private drawAll(): void {
+    const span = this.session.span();
     for (const card of this.pending) {
       if (!card.visible) continue;
       this.pending.delete(card);
-      card.draw(this.weight);
+      card.draw(this.weight, span);
       card.mark(this.step);
     }
   }
@@ -113,7 +114,10 @@ export class Board implements Host {
   /** Cards for the panels that are to be shown, in their order; those that stay are left alone. */
   private arrange(): void {
     const { panels, figures } = this.session.description;
-    const wanted = panels.filter((spec) => this.choice.get(spec.id) ?? spec.shown);
+    // A panel that was shown stays until the reader hides it.
+    const wanted = panels.filter(
+      (spec) => this.choice.get(spec.id) ?? (spec.shown || this.cards.has(spec.id)),
+    );
     for (const [id, card] of this.cards) {
       const spec = wanted.find((one) => one.id === id);
       if (spec && sameCurves(spec, card.spec)) continue;

@@ -30,6 +30,7 @@ export class Card {
   private row: number | null = null;
   private pointed = Number.NEGATIVE_INFINITY;
   private shownText = "";
+  private disposed = false;
 
   constructor(
     readonly spec: PanelSpec,
@@ -37,7 +38,11 @@ export class Card {
     private readonly host: Host,
   ) {
     this.scale = spec.forms[spec.scale] ? spec.scale : "linear";
-    const title = element("h4", { title: explanation(spec) }, spec.title);
+    const title = element(
+      "div",
+      { class: "nbtk-title", role: "heading", "aria-level": "4", title: explanation(spec) },
+      spec.title,
+    );
     this.reset = button("↺", "show all again", () => this.plot?.unzoom());
     this.reset.hidden = true;
     this.toggle = button("log", `logarithmic scale of ${spec.title}`, () => this.flip());
@@ -47,7 +52,7 @@ export class Card {
     this.root = element(
       "section",
       { class: "nbtk-panel", tabindex: "0", "aria-label": spec.title, "data-panel": spec.id },
-      element("header", {}, title, this.now, tools),
+      element("header", {}, element("div", {}, title, this.now), tools),
       element("div", { class: "nbtk-stage" }, this.box, this.cursor),
     );
     this.listen();
@@ -75,7 +80,14 @@ export class Card {
     );
     const place = element("div");
     this.box.append(place);
-    await plot.embed(this.bokeh, this.figures[form], place, this.root);
+    while (!place.isConnected && !this.disposed) await nextFrame(); // BokehJS draws only what is on the page
+    if (this.disposed) return;
+    try {
+      await plot.embed(this.bokeh, this.figures[form], place, this.root);
+    } catch (error) {
+      if (!this.disposed) throw error;
+    }
+    if (this.disposed) return plot.remove();
     old?.remove();
     while (this.box.firstChild !== place) this.box.firstChild!.remove();
     this.plot = plot;
@@ -83,9 +95,9 @@ export class Card {
     this.host.dirty(this);
   }
 
-  draw(weight: number): void {
+  draw(weight: number, span: [number, number]): void {
     // A reader's pointer holds the axes; one that was left there does not.
-    this.plot?.draw(this.store, weight, performance.now() - this.pointed < 2500);
+    this.plot?.draw(this.store, weight, span, performance.now() - this.pointed < 2500);
   }
 
   paint(): void {
@@ -93,6 +105,7 @@ export class Card {
   }
 
   dispose(): void {
+    this.disposed = true;
     this.plot?.remove();
     this.root.remove();
   }
@@ -105,7 +118,7 @@ export class Card {
       this.cursor.style.transform = `translate(${place.left}px, ${place.top}px)`;
       this.cursor.style.height = `${place.height}px`;
     }
-    const readings = read(this.spec, this.store, step, this.row);
+    const readings = read(this.spec, this.plot?.lines() ?? this.spec.lines, this.store, step, this.row);
     const text = readings.map((reading) => reading.text + reading.color).join() + this.spec.id;
     if (text === this.shownText) return;
     this.shownText = text;
@@ -178,6 +191,8 @@ export class Card {
     void this.build();
   }
 }
+
+const nextFrame = () => new Promise((resolve) => requestAnimationFrame(resolve));
 
 function explanation(spec: PanelSpec): string {
   return (

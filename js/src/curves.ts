@@ -17,11 +17,6 @@ export interface Window {
   to: number | null;
 }
 
-export interface Extent {
-  x: [number, number] | null;
-  y: [number, number] | null;
-}
-
 interface Drawn {
   x: Float64Array;
   y: Float64Array;
@@ -29,7 +24,7 @@ interface Drawn {
   dot: Float64Array;
 }
 
-/** Fill the source with what can be seen of each curve; the extent of what was filled in. */
+/** Fill the source with what can be seen of each curve; gives the smallest and the largest value of it. */
 export function fillCurves(
   source: Source,
   spec: PanelSpec,
@@ -37,7 +32,7 @@ export function fillCurves(
   weight: number,
   view: Window,
   scale: Scale,
-): Extent {
+): [number, number] | null {
   const drawn = spec.lines.map((line) => draw(line, store.get(line.key), spec.smooth ? weight : 0, view));
   const longest = Math.max(0, ...drawn.map((curve) => curve.x.length));
   const data: Record<string, Float64Array> = {};
@@ -45,7 +40,7 @@ export function fillCurves(
     for (const [key, values] of Object.entries(curve)) data[`${key}${i}`] = padded(values, longest);
   });
   source.data = data;
-  return { x: extent(drawn, "x", "linear"), y: extent(drawn, "y", scale) };
+  return extent(drawn, scale);
 }
 
 function draw(line: Line, block: Block | undefined, weight: number, view: Window): Drawn {
@@ -73,11 +68,11 @@ function padded(values: Float64Array, length: number): Float64Array {
   return out;
 }
 
-function extent(drawn: Drawn[], key: "x" | "y", scale: Scale): [number, number] | null {
+function extent(drawn: Drawn[], scale: Scale): [number, number] | null {
   let low = Number.POSITIVE_INFINITY;
   let high = Number.NEGATIVE_INFINITY;
   for (const curve of drawn) {
-    for (const value of curve[key]) {
+    for (const value of curve.y) {
       if (!Number.isFinite(value) || (scale === "log" && value <= 0)) continue;
       if (value < low) low = value;
       if (value > high) high = value;
@@ -86,13 +81,13 @@ function extent(drawn: Drawn[], key: "x" | "y", scale: Scale): [number, number] 
   return low <= high ? [low, high] : null;
 }
 
-/** Ends of the y axis for values: a margin of a twentieth, as in nbtoolkit/panels/curves.py. */
+/** Ends of the y axis: a margin of a twentieth, of a constant a half, as in nbtoolkit/panels/curves.py. */
 export function margins([low, high]: [number, number], scale: Scale): [number, number] {
   if (scale === "log") {
     const factor = Math.max((high / low) ** 0.05, 1.05);
     return [low / factor, high * factor];
   }
-  const margin = 0.05 * (high - low) || 0.05 * Math.abs(high) || 0.05;
+  const margin = 0.05 * (high - low) || 0.5 * Math.abs(high) || 0.5;
   return [low - margin, high + margin];
 }
 
@@ -100,14 +95,14 @@ export function margins([low, high]: [number, number], scale: Scale): [number, n
 export function fillEnds(
   ends: Source,
   source: Source,
-  spec: PanelSpec,
+  lines: Line[],
   y: Range,
   view: Window,
   scale: Scale,
 ): void {
   const height = (value: number) => (scale === "log" ? Math.log(value) : value);
   const unit = (height(y.end) - height(y.start)) / Math.max(view.height, 1);
-  const found = spec.lines.flatMap((line, i) => {
+  const found = lines.flatMap((line, i) => {
     const values = source.data[`smooth${i}`] as Float64Array;
     const steps = source.data[`x${i}`] as Float64Array;
     for (let k = values.length - 1; k >= 0; k--) {

@@ -3,8 +3,8 @@ import { fillCurves, fillEnds, margins, type Window } from "./curves";
 import { fillField, limits, span } from "./field";
 import { number, short } from "./format";
 import type { Store } from "./store";
-import { applyTheme, themeOf } from "./theme";
-import type { PanelSpec, Scale } from "./types";
+import { applyTheme, shade, themeOf } from "./theme";
+import type { Line, PanelSpec, Scale } from "./types";
 
 const LABELLED = 16;
 
@@ -14,6 +14,7 @@ export class Plot {
   private clear: () => void = () => {};
   private models = new Map<string, BokehModel>();
   private setting = false;
+  private dark = false;
   zoomed = false;
 
   constructor(
@@ -46,16 +47,19 @@ export class Plot {
 
   /** Take on the page's colours. */
   paint(panel: HTMLElement): void {
-    if (this.view) applyTheme(this.view.model.document.all_models, themeOf(panel));
+    if (!this.view) return;
+    const theme = themeOf(panel);
+    this.dark = theme.dark;
+    applyTheme(this.view.model.document.all_models, theme);
   }
 
-  /** Draw what is known now; `still` leaves the axes as they are. */
-  draw(store: Store, weight: number, still: boolean): void {
+  /** Draw what is known now, the steps `all` on the axis that panels share; `still` leaves the axes as they are. */
+  draw(store: Store, weight: number, all: [number, number], still: boolean): void {
     if (!this.view) return;
     this.setting = true;
     const source = this.model("data") as Source;
-    if (this.spec.kind === "curves") this.drawCurves(source, store, weight, still);
-    else if (this.spec.kind === "heatmap") this.drawField(source, store, still);
+    if (this.spec.kind === "curves") this.drawCurves(source, store, weight, all, still);
+    else if (this.spec.kind === "heatmap") this.drawField(source, store, all, still);
     else this.drawTable(source, store);
     this.setting = false;
   }
@@ -103,21 +107,26 @@ export class Plot {
     return { width, height, from: this.zoomed ? start : null, to: this.zoomed ? end : null };
   }
 
-  private drawCurves(source: Source, store: Store, weight: number, still: boolean): void {
+  private drawCurves(
+    source: Source,
+    store: Store,
+    weight: number,
+    all: [number, number],
+    still: boolean,
+  ): void {
     const view = this.window();
-    const { x, y } = fillCurves(source, this.spec, store, weight, view, this.scale);
-    if (!this.zoomed && !still && x && y) {
-      this.range("x_range", [x[0], Math.max(x[1], x[0] + 1)]);
-      this.range("y_range", margins(y, this.scale));
+    const y = fillCurves(source, this.spec, store, weight, view, this.scale);
+    if (!this.zoomed && !still) {
+      this.range("x_range", all);
+      if (y) this.range("y_range", margins(y, this.scale));
     }
     const ends = this.models.get("ends") as Source | undefined;
-    if (ends) fillEnds(ends, source, this.spec, this.model("y_range") as Range, view, this.scale);
+    if (ends) fillEnds(ends, source, this.lines(), this.model("y_range") as Range, view, this.scale);
   }
 
-  private drawField(source: Source, store: Store, still: boolean): void {
+  private drawField(source: Source, store: Store, all: [number, number], still: boolean): void {
     const block = store.get(this.spec.lines[0]!.key);
     if (!block) return;
-    const all = span(block.x());
     if (!this.zoomed && !still) {
       this.range("x_range", all);
       this.range("y_range", [0, block.width]);
@@ -125,7 +134,8 @@ export class Plot {
       this.model("colours").setv({ low, high });
     }
     const { start, end } = this.model("x_range") as Range;
-    fillField(source, block, Math.max(start, all[0]), Math.min(end, all[1]));
+    const [first, last] = span(block.x());
+    fillField(source, block, Math.max(start, first), Math.min(end, last));
   }
 
   private drawTable(source: Source, store: Store): void {
@@ -145,7 +155,7 @@ export class Plot {
   private label(): void {
     const { spec } = this;
     for (const model of this.view!.model.document.all_models) {
-      if (model.name === "y_axis") model.setv({ axis_label: spec.units });
+      if (model.name === "y_axis" && spec.kind === "curves") model.setv({ axis_label: spec.units });
       if (model.name === "bar") model.setv({ title: spec.units });
       const named = /^legend(\d+)$/.exec(model.name ?? "");
       if (named) model.setv({ label: { value: spec.lines[Number(named[1])]!.label } });
@@ -158,6 +168,11 @@ export class Plot {
     );
     this.model("rows").setv({ ticks: rows.map((row) => row.at) });
     this.model("y_axis").setv({ major_label_overrides: new Map(rows.map((row) => [row.at, row.text])) });
+  }
+
+  /** The curves in the colours of this page. */
+  lines(): Line[] {
+    return this.spec.lines.map((line) => ({ ...line, color: shade(line.color, this.dark) }));
   }
 
   private range(name: string, [start, end]: [number, number]): void {

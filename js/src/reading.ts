@@ -11,11 +11,17 @@ export interface Reading {
 const FEW = 5;
 
 /** The values of a panel at a step, or now: exact samples from the store, not what was drawn. */
-export function read(spec: PanelSpec, store: Store, step: number | null, row: number | null): Reading[] {
+export function read(
+  spec: PanelSpec,
+  lines: Line[],
+  store: Store,
+  step: number | null,
+  row: number | null,
+): Reading[] {
   if (spec.kind === "heatmap") return readField(spec, store, step, row);
   if (spec.kind === "table") return [];
-  const several = spec.lines.length > 1;
-  return spec.lines.slice(0, FEW).flatMap((line) => {
+  const several = lines.length > 1;
+  return lines.slice(0, FEW).flatMap((line) => {
     const block = store.get(line.key);
     const i = block ? sample(block, line, step) : -1;
     if (!block || i < 0) return [];

@@ -35,6 +35,12 @@ export class Session {
     if (message) this.take(message);
   }
 
+  /** First and last step of the run: one axis for all panels. */
+  span(): [number, number] {
+    const first = this.store.first() ?? 0;
+    return [first, Math.max(this.status?.step ?? 0, first + 1)];
+  }
+
   tell(): void {
     for (const listener of this.dataListeners) listener();
   }

@@ -104,6 +104,12 @@ export class Store {
     return this.blocks.get(key);
   }
 
+  /** The earliest step of all. */
+  first(): number | null {
+    const firsts = [...this.blocks.values()].flatMap((block) => (block.rows ? [block.x()[0]!] : []));
+    return firsts.length ? Math.min(...firsts) : null;
+  }
+
   /** Take in a message. False: something is missing before it, ask for everything. */
   apply({ head, buffers }: Message): boolean {
     if (head.op === "reset") this.blocks.clear();

@@ -17,12 +17,12 @@ export const STYLE = `
   font-variant-numeric: tabular-nums;
 }
 .nbtk-board [hidden] { display: none; }
-.nbtk-status { display: flex; flex-wrap: wrap; gap: 2px 16px; padding: 2px 4px; }
+.nbtk-top { display: flex; flex-wrap: wrap; align-items: center; gap: 2px 16px; padding: 2px 4px; }
+.nbtk-status { display: flex; flex-wrap: wrap; gap: 2px 16px; flex: 1 1 30em; }
 .nbtk-facts { display: flex; flex-wrap: wrap; gap: 0 14px; color: var(--nbtk-soft); }
 .nbtk-facts > :first-child { color: var(--nbtk-ink); font-weight: 600; min-width: 6em; }
 .nbtk-notes { color: var(--nbtk-alarm); }
-.nbtk-toolbar { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 12px; padding: 2px 4px 4px; }
-.nbtk-chips { display: flex; flex-wrap: wrap; gap: 4px; flex: 1 1 20em; }
+.nbtk-chips { display: flex; flex-wrap: wrap; gap: 4px; padding: 2px 4px 4px; }
 .nbtk-board button {
   font: inherit; font-size: 11px; color: var(--nbtk-soft); background: none; cursor: pointer;
   border: 1px solid var(--nbtk-edge); border-radius: 9px; padding: 0 8px; line-height: 16px;
@@ -34,14 +34,15 @@ export const STYLE = `
 .nbtk-slider { display: flex; align-items: center; gap: 6px; color: var(--nbtk-soft); font-size: 11px; }
 .nbtk-slider input { width: 90px; accent-color: var(--nbtk-soft); margin: 0; }
 .nbtk-slider output { min-width: 3em; }
-.nbtk-grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); gap: 8px 14px; }
+.nbtk-grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(max(300px, 30%), 100%), 1fr)); gap: 8px 14px; }
 .nbtk-panel { min-width: 0; color: var(--nbtk-soft); border-top: 1px solid var(--nbtk-faint); padding: 4px 4px 0; }
-.nbtk-panel header { display: flex; align-items: baseline; gap: 8px; min-height: 20px; }
-.nbtk-panel h4 {
-  margin: 0; font-size: 12px; font-weight: 600; color: var(--nbtk-ink); cursor: help; flex: 0 1 auto;
+.nbtk-panel header { display: flex; align-items: flex-start; gap: 8px; height: 36px; }
+.nbtk-panel header > :first-child { flex: 1 1 0; min-width: 0; }
+.nbtk-title {
+   font-weight: 600; color: var(--nbtk-ink); cursor: help; width: fit-content; max-width: 100%;
   white-space: nowrap; overflow: hidden; text-overflow: ellipsis;
 }
-.nbtk-now { flex: 1 1 0; color: var(--nbtk-soft); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.nbtk-now { display: block; min-height: 17px; color: var(--nbtk-soft); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .nbtk-now > span + span { margin-left: 8px; }
 .nbtk-line::before { content: "●"; color: var(--nbtk-line); margin-right: 3px; font-size: 9px; }
 .nbtk-tools { display: flex; gap: 4px; flex: none; }

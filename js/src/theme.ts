@@ -1,6 +1,7 @@
 import type { BokehModel } from "./bokeh";
 
 export interface Theme {
+  dark: boolean;
   ink: string;
   faint: string;
   font: string;
@@ -9,7 +10,26 @@ export interface Theme {
 /** The page's colours, as computed for a panel: canvas text can not take CSS variables. */
 export function themeOf(panel: HTMLElement): Theme {
   const style = getComputedStyle(panel);
-  return { ink: style.color, faint: style.borderTopColor, font: style.fontFamily || "sans-serif" };
+  return {
+    dark: isLight(style.color),
+    ink: style.color,
+    faint: style.borderTopColor,
+    font: style.fontFamily || "sans-serif",
+  };
+}
+
+function isLight(color: string): boolean {
+  const [red = 0, green = 0, blue = 0] = (color.match(/[\d.]+/g) ?? []).map(Number);
+  return 0.3 * red + 0.6 * green + 0.1 * blue > 128;
+}
+
+const BLUE = "#0072B2";
+const SKY = "#56B4E9";
+
+/** A colour of the palette as it can be seen on this page: on dark ones the two blues change places. */
+export function shade(color: string, dark: boolean): string {
+  if (!dark) return color;
+  return color === BLUE ? SKY : color === SKY ? BLUE : color;
 }
 
 const INK = ["major_label_text_color", "axis_label_text_color", "title_text_color", "label_text_color"];
@@ -24,6 +44,11 @@ export function applyTheme(models: Iterable<BokehModel>, theme: Theme): void {
     if (model.name === "words") values.text_color = { value: theme.ink };
     if (model.name === "words" || model.name === "end_labels") values.text_font = { value: theme.font };
     if (drawsGrid(model)) values.grid_line_color = theme.faint;
+    const curve = /^curve:(.*)$/.exec(model.name ?? "");
+    if (curve) {
+      const color = { value: shade(curve[1]!, theme.dark) };
+      for (const key of ["line_color", "fill_color"]) if (key in model.properties) values[key] = color;
+    }
     if (Object.keys(values).length) model.setv(values);
   }
 }

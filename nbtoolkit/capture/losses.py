@@ -96,7 +96,7 @@ def leaves(loss: Tensor) -> set[int]:
         if node is None or node in visited:
             continue
         visited.add(node)
-        if hasattr(node, "variable"):
-            found.add(id(node.variable))
+        if (leaf := getattr(node, "variable", None)) is not None:
+            found.add(id(leaf))
         nodes.extend(following for following, _ in node.next_functions)
     return found

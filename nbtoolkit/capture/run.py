@@ -2,16 +2,17 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from torch import Tensor
 
 from nbtoolkit.capture import intake, taps
 from nbtoolkit.capture.rows import Labels, Rows
+from nbtoolkit.capture.status import Status, ended_by
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
 from nbtoolkit.store.columns import Record
@@ -24,27 +25,6 @@ if TYPE_CHECKING:
     from nbtoolkit.store.files import Appender
 
 FLUSH_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class Status:
-    """Where a run stands.
-
-    Attributes:
-        step: optimizer steps done.
-        steps_per_second: mean rate so far.
-        elapsed: seconds since watching began.
-        share: share of that time spent measuring, 0 to 1.
-        state: ``watching``, ``finished``, ``failed``, ``interrupted`` or ``saved``.
-        notes: what went wrong or deserves attention, in words.
-    """
-
-    step: int
-    steps_per_second: float
-    elapsed: float
-    share: float
-    state: str
-    notes: list[str] = field(default_factory=list)
 
 
 class Run:
@@ -67,6 +47,7 @@ class Run:
         self.appender: Appender | None = None
         self._started = self._next_flush = perf_counter()
         self._elapsed = float(record.attrs.get("elapsed", 0.0))
+        self._measuring = float(record.attrs.get("measuring", 0.0))
         for item in instruments:
             self.declare(item)
 
@@ -84,13 +65,14 @@ class Run:
         with self.lock:
             self._collect(wait=True)
             if name not in self.record.groups:
-                raise KeyError(f"{self.name} has no {name!r}; it has: {', '.join(self.record.groups) or 'nothing yet'}.")
+                known = ", ".join(self.record.groups) or "nothing yet"
+                raise KeyError(f"{self.name} has no {name!r}; it has: {known}.")
             return self.record.groups[name].dataset()
 
     def status(self) -> Status:
         """Step, rate, elapsed time, share of time spent measuring, state, and notes."""
         elapsed = perf_counter() - self._started if self.state == "watching" else self._elapsed
-        measuring = self.steps.measuring if self.steps else self.record.attrs.get("measuring", 0.0)
+        measuring = self.steps.measuring if self.steps else self._measuring
         return Status(
             step=self.step,
             steps_per_second=self.step / elapsed if elapsed else 0.0,
@@ -125,12 +107,10 @@ class Run:
                 raise WatchError(f"run.log got the name {name!r}; '/' separates groups, use another sign.")
             if name in self.instruments:
                 raise WatchError(f"run.log({name}=...): {name!r} is an instrument of this run; use another name.")
-            if np.size(value) != 1 if not hasattr(value, "numel") else value.numel() != 1:
-                raise WatchError(f"run.log({name}=...) got {type(value).__name__} with several values; log scalars.")
+        scalars = {name: _scalar(name, value) for name, value in values.items()}
         with self.lock:
-            for name, value in values.items():
+            for name, scalar in scalars.items():
                 self.record.group(name, {name: Var((), units="1", long_name=name)}, {"reference": "run.log"})
-                scalar = value.detach().reshape(()) if hasattr(value, "detach") else float(np.reshape(value, ()))
                 self.rows.add(name, self.step, {name: scalar}, {})
 
     def log_terms(self, **terms: Any) -> None:
@@ -181,6 +161,8 @@ class Run:
             self._collect(wait=True)
             self._elapsed = perf_counter() - self._started
             self.state = state
+            # Letting go of the loop lets go of the model.
+            self._measuring, self.steps = self.steps.measuring, None
             self._stamp()
             self._tell()
         if self.appender is not None:
@@ -264,6 +246,18 @@ class Run:
         }  # fmt: skip
 
 
+def _scalar(name: str, value: Any) -> Tensor | float:
+    """A logged value, left on its device if it is a tensor, copied since the loop may change it."""
+    try:
+        if isinstance(value, Tensor):
+            return value.detach().reshape(()).clone()
+        return float(np.reshape(value, ()))
+    except (TypeError, ValueError, RuntimeError):
+        raise WatchError(
+            f"run.log({name}=...) got {type(value).__name__} {str(value)[:40]!r}; log scalars: one number each."
+        ) from None
+
+
 def _declaration(instrument: Instrument) -> dict[str, Any]:
     """The attributes of an instrument's group."""
     return {
@@ -273,13 +267,6 @@ def _declaration(instrument: Instrument) -> dict[str, Any]:
         "forward_passes": instrument.forward_passes(),
         "settings": dict(instrument.settings),
     }
-
-
-def ended_by(error: BaseException | None) -> str:
-    """The state of a run that ended with ``error``."""
-    if error is None:
-        return "finished"
-    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
 
 
 def open_run(path: str | Path) -> Run:

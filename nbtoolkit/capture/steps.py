@@ -133,8 +133,12 @@ class Steps:
         if self._awaiting_closure:
             self._awaiting_closure = False
             self._due = []
+        if self.schedule.stretches:
+            self._time_step()
         self._guarded(self._measure_after)
         self._due = []
+        if self.schedule.stretches:
+            self._last_end, self._measured_until = perf_counter(), self.measuring
 
     def _guarded(self, work: Callable[[], None]) -> None:
         started = perf_counter()
@@ -169,11 +173,7 @@ class Steps:
         self.loop.end()
         self.losses.forget()
         run.step += 1
-        now = perf_counter()
-        if self.schedule.stretches:
-            self._time_step(now - self._last_end)
-        self._last_end = now
-        run.boundary(now)
+        run.boundary(perf_counter())
 
     def _measure(self, item: Attached) -> None:
         run, loop, instrument = self.run, self.loop, item.instrument
@@ -186,10 +186,9 @@ class Steps:
             run.failed(instrument, run.step, labels, error)
         self.schedule.measured(item, run.step, perf_counter() - started, self.train_seconds)
 
-    def _time_step(self, seconds: float) -> None:
-        """Seconds that a step takes without measuring, smoothed."""
-        measuring, self._measured_until = self.measuring - self._measured_until, self.measuring
-        seconds = max(0.0, seconds - measuring)
+    def _time_step(self) -> None:
+        """Seconds that the step just made took without measuring, smoothed."""
+        seconds = max(0.0, perf_counter() - self._last_end - (self.measuring - self._measured_until))
         smoothed = seconds if self.train_seconds is None else self.train_seconds
         self.train_seconds = smoothed + SMOOTHING * (seconds - smoothed)
 

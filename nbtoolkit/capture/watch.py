@@ -14,8 +14,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from nbtoolkit.capture import losses, names, taps
 from nbtoolkit.capture.loop import Loop
-from nbtoolkit.capture.run import Run, ended_by
+from nbtoolkit.capture.run import Run
 from nbtoolkit.capture.schedule import Schedule
+from nbtoolkit.capture.status import ended_by
 from nbtoolkit.capture.steps import Steps
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument, default

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -29,7 +29,7 @@ NEEDS = {
 Outputs = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Instrument:
     """One measured quantity: a pure function with a declaration. Made by `instrument`.
 
@@ -42,11 +42,11 @@ class Instrument:
     outputs: Mapping[str, Var]
     needs: tuple[str, ...]
     settings: Mapping[str, Any]
-    cost: Callable[[Mapping[str, Any]], float]
+    cost: Callable[[Mapping[str, Any]], float] | None
     every: int
     reference: str
     derive: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]] | None = None
-    doc: str = field(default="", compare=False)
+    doc: str = ""
 
     def __call__(self, *needs: Any, **settings: Any) -> dict[str, np.ndarray]:
         """Measure now: the declared outputs as NumPy arrays, the derived ones included."""
@@ -72,8 +72,8 @@ class Instrument:
         return replace(self, every=every, settings=merged)
 
     def forward_passes(self) -> float:
-        """Declared cost of one measurement in forward passes of one batch."""
-        return float(self.cost(self.settings))
+        """Declared cost of one measurement in forward passes of one batch; NaN where none is declared."""
+        return float("nan") if self.cost is None else float(self.cost(self.settings))
 
     def _checked(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
         unknown = [key for key in settings if key not in self.settings]
@@ -86,7 +86,7 @@ class Instrument:
 def instrument(
     *,
     outputs: Mapping[str, Var],
-    cost: Callable[[Mapping[str, Any]], float] = lambda settings: 0.0,
+    cost: Callable[[Mapping[str, Any]], float] | None = None,
     every: int = 1,
     reference: str = "",
     derive: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]] | None = None,
@@ -101,7 +101,9 @@ def instrument(
 
     Args:
         outputs: what is measured, by name.
-        cost: from the settings to the cost of one measurement in forward passes of one batch.
+        cost: from the settings to the cost of one measurement in forward passes of one batch. What
+            declares 0 is measured at its cadence; the rest is measured less often where it would
+            break the run's budget.
         every: optimizer steps between measurements.
         reference: where the quantity is defined.
         derive: from measured rows (NumPy, first axis the rows) to further declared outputs; it

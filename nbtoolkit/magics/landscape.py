@@ -26,6 +26,8 @@ NO_STEP = (
 class LandscapeMagics(Magics):
     """The magic; it remembers the runs it has begun."""
 
+    shell: InteractiveShell
+
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self.runs: list[Run] = []
@@ -238,11 +240,12 @@ def _entry(instrument: "Instrument") -> str:
         f"{key}({', '.join(('step', *var.dims))}) [{var.units}]" for key, var in instrument.outputs.items()
     )
     settings = ", ".join(f"{key}={value!r}" for key, value in instrument.settings.items()) or "none"
+    passes = instrument.forward_passes()
+    cost = "cost not declared" if passes != passes else f"costs {passes:g} forward passes"
     return (
         f"{instrument.name}: {instrument.doc.splitlines()[0] if instrument.doc else ''}\n"
         f"    gives {outputs}\n"
-        f"    needs {', '.join(instrument.needs)}; settings {settings}; every {instrument.every} steps; "
-        f"costs {instrument.forward_passes():g} forward passes"
+        f"    needs {', '.join(instrument.needs)}; settings {settings}; every {instrument.every} steps; {cost}"
     )
 
 

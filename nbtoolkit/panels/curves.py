@@ -59,6 +59,8 @@ def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> An
         raw = plot.line(f"x{i}", f"y{i}", source=source, alpha=0.28, width=1, muted_alpha=0.05, **ink)
         strong = plot.line(f"x{i}", f"smooth{i}", source=source, width=1.7, muted_alpha=0.1, **ink)
         dots = plot.scatter(f"x{i}", f"dot{i}", source=source, size=4.5, muted_alpha=0.1, line_color=None, **ink)
+        for renderer in (raw, strong, dots):
+            renderer.glyph.name = renderer.muted_glyph.name = f"curve:{colour(i)}"  # found again to suit dark pages
         items.append(LegendItem(label={"value": label}, renderers=[strong, raw, dots], name=f"legend{i}"))
     if direct and len(labels) > 1:
         plot.add_layout(_end_labels(source, labels))
@@ -101,7 +103,7 @@ def _span(source: ColumnDataSource, axis: str, curves: int, scale: str) -> tuple
     if scale == "log":
         margin = max((high / low) ** 0.05, 1.05)
         return low / margin, high * margin
-    margin = 0.05 * (high - low) or 0.05 * abs(high) or 0.05
+    margin = 0.05 * (high - low) or 0.5 * abs(high) or 0.5
     return low - margin, high + margin
 
 

@@ -78,3 +78,7 @@ def _quiet(plot: Plot) -> None:
     for grid in plot.grid:
         grid.grid_line_color = FAINT
     plot.xgrid.grid_line_color = None
+    plot.xaxis.ticker.desired_num_ticks = 4
+    plot.xaxis.formatter.use_scientific = False
+    if hasattr(plot.yaxis.formatter, "power_limit_low"):
+        plot.yaxis.formatter.power_limit_low = -6

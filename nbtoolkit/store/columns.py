@@ -108,8 +108,7 @@ class Columns:
 
         steps, values = self.rows()
         variables = {
-            key: (("step", *self.variables[key].dims), value, self.variable_attrs(key))
-            for key, value in values.items()
+            key: (("step", *self.variables[key].dims), value, self.variable_attrs(key)) for key, value in values.items()
         }
         coords: dict[str, Any] = {"step": ("step", steps, {"long_name": "optimizer steps done", "units": "1"})}
         coords |= {dim: (dim, _label_array(names)) for dim, names in self.labels.items()}

@@ -34,7 +34,9 @@ def save(record: Record, path: str | Path) -> Path:
     try:
         _Writer(create(target)).write(record)
     except OSError as error:
-        raise StoreError(f"cannot write the run to {target}: {error.strerror or error}; choose another path.") from error
+        raise StoreError(
+            f"cannot write the run to {target}: {error.strerror or error}; choose another path."
+        ) from error
     return target
 
 
@@ -123,7 +125,7 @@ class Appender:
 
     def _work(self) -> None:
         while True:
-            last = self._done.wait(WRITE_SECONDS)
+            last = self._done.is_set()
             try:
                 self._collect()
                 self._writer.write(self._record)
@@ -135,6 +137,7 @@ class Appender:
                 return
             if last:
                 return
+            self._done.wait(WRITE_SECONDS)
 
 
 class _Writer:
@@ -206,6 +209,8 @@ def _write_labels(group: zarr.Group, dim: str, names: list[Any]) -> None:
 
 def _load_group(record: Record, name: str, group: zarr.Group) -> None:
     arrays = dict(group.arrays())
+    if "step" not in arrays:  # cut off while the group was being made
+        return
     steps = np.asarray(arrays.pop("step")[:])
     variables: dict[str, Var] = {}
     labels: dict[str, list[Any]] = {}
@@ -219,7 +224,7 @@ def _load_group(record: Record, name: str, group: zarr.Group) -> None:
             labels[key] = [int(item) for item in values] if array.attrs.get("whole") and values else values
     attrs = dict(group.attrs)
     attrs.pop("order", None)
-    variables = {key: variables[key] for key in attrs.pop("variables", variables) if key in variables}
+    variables = {key: variables[key] for key in _names(attrs.pop("variables", [])) if key in variables}
     rows = min([len(steps), *(arrays[key].shape[0] for key in variables)])
     unwritten = np.flatnonzero(steps[:rows] == UNWRITTEN)
     rows = int(unwritten[0]) if len(unwritten) else rows
@@ -229,6 +234,10 @@ def _load_group(record: Record, name: str, group: zarr.Group) -> None:
     for key in variables:
         if "not_measured" in arrays[key].attrs:
             columns.kept_reasons[key] = str(arrays[key].attrs["not_measured"])
+
+
+def _names(value: Any) -> list[str]:
+    return [str(name) for name in value]
 
 
 def _first_line(error: Exception) -> str:

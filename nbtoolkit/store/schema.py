@@ -57,9 +57,7 @@ class Var:
                 f"{self.long_name!r} is declared with dims {unknown}; dims besides step are: {known}."
             )
         if self.scale not in SCALES:
-            raise InstrumentError(
-                f"{self.long_name!r} is declared with scale {self.scale!r}; use 'linear' or 'log'."
-            )
+            raise InstrumentError(f"{self.long_name!r} is declared with scale {self.scale!r}; use 'linear' or 'log'.")
 
     def attrs(self) -> dict[str, Any]:
         """The xarray attributes of the variable."""

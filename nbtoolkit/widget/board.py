@@ -56,6 +56,10 @@ class Board(anywidget.AnyWidget):
         if run.state != "watching":
             self.finish()
 
+    def __repr__(self) -> str:
+        """One line; readers that show no widgets see it."""
+        return f"<Board of run {self.run.name!r}>"
+
     def update(self) -> None:
         """Send what is new since the last call, and let the browser's messages in."""
         if self._pump and threading.get_ident() == self._thread:

@@ -19,8 +19,7 @@ from nbtoolkit.store.schema import SCALES
 LOGGED = "run.log"  # the reference of values the user logs
 Panel = tuple[Columns, ModuleType, tuple[str, ...]]
 
-FIRST_CURVES = 4
-FIRST_FIELDS = 2
+FIRST = {"curves": 3, "field": 2, "own": 1}  # panels open at first, of each kind
 
 
 def describe(record: Record) -> str:
@@ -29,10 +28,12 @@ def describe(record: Record) -> str:
     Text and not a dict, because Bokeh documents depend on the order of keys, which a saved notebook sorts.
     """
     every = all_panels(record)
-    shown = _first(every)
+    shown = first_panels(every)
     described = [{**_panel(*panel), "shown": panel in shown} for panel in every]
+    # Figures are built for panels still without labels too: now, rather than in the middle of the training.
     forms = {form for panel in described for form in panel["forms"].values()}
-    return json.dumps({"panels": described, "figures": {form: _document(form) for form in sorted(forms)}})
+    labelled = [panel for panel in described if panel["lines"]]
+    return json.dumps({"panels": labelled, "figures": {form: _document(form) for form in sorted(forms)}})
 
 
 def shape(record: Record) -> tuple:
@@ -44,15 +45,27 @@ def shape(record: Record) -> tuple:
 
 
 def all_panels(record: Record) -> list[Panel]:
-    """Group, module and variables of every panel that has something to show; the user's own after the first group."""
-    groups = list(record.groups.values())
-    ranked = sorted(groups, key=lambda columns: not _own(columns) and columns is not groups[0])
-    return [panel for columns in ranked for panel in _panels(columns)]
+    """Group, module and variables of every panel declared so far."""
+    return [
+        (columns, panels.find(columns.variables[names[0]].dims), names)
+        for columns in list(record.groups.values())
+        for names in panels.split(columns.variables)
+    ]
 
 
-def first_panels(record: Record) -> list[Panel]:
-    """The panels open at first."""
-    return _first(all_panels(record))
+def first_panels(every: list[Panel]) -> list[Panel]:
+    """The panels open at first: of three instruments the curves, of two the field, one thing that the user logs."""
+    firsts: dict[tuple, Panel] = {}
+    for panel in every:
+        firsts.setdefault((panel[0].name, panel[1] is panels.heatmap), panel)
+    chosen = [panel for kind, count in FIRST.items() for panel in [p for p in firsts.values() if _kind(p) == kind][:count]]
+    return [panel for panel in every if panel in chosen]
+
+
+def has_labels(panel: Panel) -> bool:
+    """Whether there is anything to show: labels of some dims come with the first measurement."""
+    columns, _, names = panel
+    return all(columns.labels[dim] for dim in columns.variables[names[0]].dims)
 
 
 def part(columns: Columns, names: tuple[str, ...]) -> xarray.Dataset:
@@ -65,24 +78,11 @@ def title(columns: Columns, names: tuple[str, ...]) -> str:
     return " · ".join(dict.fromkeys(columns.variables[name].long_name for name in names))
 
 
-def _panels(columns: Columns) -> list[Panel]:
-    variables = columns.variables
-    found = [(columns, panels.find(variables[names[0]].dims), names) for names in panels.split(variables)]
-    return [panel for panel in found if all(columns.labels[dim] for dim in variables[panel[2][0]].dims)]
-
-
-def _first(every: list[Panel]) -> list[Panel]:
-    """Four curves and two fields, of each group the first."""
-    firsts: dict[tuple, Panel] = {}
-    for panel in every:
-        firsts.setdefault((panel[0].name, panel[1] is panels.heatmap), panel)
-    fields = [panel for panel in firsts.values() if panel[1] is panels.heatmap]
-    others = [panel for panel in firsts.values() if panel[1] is not panels.heatmap]
-    return others[:FIRST_CURVES] + fields[:FIRST_FIELDS]
-
-
-def _own(columns: Columns) -> bool:
-    return columns.attrs.get("reference") == LOGGED
+def _kind(panel: Panel) -> str:
+    columns, module, _ = panel
+    if module is panels.heatmap:
+        return "field"
+    return "own" if columns.attrs.get("reference") == LOGGED else "curves"
 
 
 def _panel(columns: Columns, module: ModuleType, names: tuple[str, ...]) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _panel(columns: Columns, module: ModuleType, names: tuple[str, ...]) -> dict
         {"key": key, "column": place, "label": label, "color": colour(i)}
         for i, ((key, place), label) in enumerate(zip(places, module.names(ds), strict=True))
     ]
-    count = len(lines) if kind == "curves" else 1
+    count = max(1, len(lines)) if kind == "curves" else 1
     return {
         "id": f"{columns.name}/{names[0]}",
         "group": columns.name,

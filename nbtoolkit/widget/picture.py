@@ -9,7 +9,7 @@ import numpy as np
 
 from nbtoolkit.panels import curves, heatmap
 from nbtoolkit.panels.look import colour, unit_label
-from nbtoolkit.widget.figures import first_panels, part, title
+from nbtoolkit.widget.figures import all_panels, first_panels, has_labels, part, title
 
 COLUMNS = 3
 INCHES = (3.6, 2.3)
@@ -42,7 +42,7 @@ def picture(run: Any) -> bytes | None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    shown = [(columns, module, names) for columns, module, names in first_panels(run.record) if len(columns)]
+    shown = [panel for panel in first_panels(all_panels(run.record)) if len(panel[0]) and has_labels(panel)]
     if not shown:
         return None
     across = min(COLUMNS, len(shown))

@@ -26,7 +26,7 @@ print(time.perf_counter() - start)
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--blocks", type=int, default=11, help="blocks of steps for each side (default 11)")
+    parser.add_argument("--blocks", type=int, default=9, help="blocks of steps for each side (default 9)")
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"))
     options = parser.parse_args()
 

@@ -61,6 +61,13 @@ def logged(make: Callable[[Path], "contextmanager[Log]"]) -> Side:  # type: igno
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """What a logger prints is no part of the table."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+@contextmanager
 def tensorboard(folder: Path) -> Iterator[Log]:
     """One scalar call a value, as its interface asks for."""
     from torch.utils.tensorboard import SummaryWriter
@@ -80,14 +87,14 @@ def wandb(folder: Path) -> Iterator[Log]:
     import wandb
 
     settings = wandb.Settings(mode="offline", console="off", silent=True, x_disable_stats=True)
-    with wandb.init(project="benchmark", dir=folder, settings=settings) as run:
+    with quiet(), wandb.init(project="benchmark", dir=folder, settings=settings) as run:
         yield lambda values, step: run.log(values, step=step)
 
 
 @contextmanager
 def trackio(folder: Path) -> Iterator[Log]:
-    """Its local store, without its page and the machine's load; what it prints is not our table."""
-    with mock.patch.dict(os.environ, TRACKIO_DIR=str(folder)), contextlib.redirect_stdout(io.StringIO()):
+    """Its local store, without its page and the machine's load."""
+    with quiet(), mock.patch.dict(os.environ, TRACKIO_DIR=str(folder)):
         import trackio
 
         trackio.init(project="benchmark", embed=False, auto_log_gpu=False, auto_log_cpu=False)
@@ -103,6 +110,7 @@ def livelossplot(folder: Path) -> Iterator[Log]:
     import matplotlib
 
     matplotlib.use("agg")
+    import matplotlib.pyplot as plt
     from livelossplot import PlotLosses
 
     plot = PlotLosses(outputs=["MatplotlibPlot"])
@@ -113,6 +121,7 @@ def livelossplot(folder: Path) -> Iterator[Log]:
         plot.update(values, current_step=step)
         if time.perf_counter() - drawn > REDRAW_SECONDS:
             plot.send()
+            plt.close("all")  # as a notebook does with a figure it has shown
             drawn = time.perf_counter()
 
     yield log

@@ -43,7 +43,7 @@ READY = """() => {
 
 def write(path: Path, cells: Sequence[str]) -> Path:
     """A new notebook of code cells."""
-    nbformat.write(new_notebook(cells=[new_code_cell(source) for source in cells], metadata=KERNEL), path)
+    nbformat.write(new_notebook(cells=[new_code_cell(source.strip()) for source in cells], metadata=KERNEL), path)
     return path
 
 

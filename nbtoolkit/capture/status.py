@@ -1,0 +1,31 @@
+"""Where a run stands, in numbers and words."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands.
+
+    Attributes:
+        step: optimizer steps done.
+        steps_per_second: mean rate so far.
+        elapsed: seconds since watching began.
+        share: share of that time spent measuring, 0 to 1.
+        state: ``watching``, ``finished``, ``failed``, ``interrupted`` or ``saved``.
+        notes: what went wrong or deserves attention, in words.
+    """
+
+    step: int
+    steps_per_second: float
+    elapsed: float
+    share: float
+    state: str
+    notes: list[str] = field(default_factory=list)
+
+
+def ended_by(error: BaseException | None) -> str:
+    """The state of a run that ended with ``error``."""
+    if error is None:
+        return "finished"
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"

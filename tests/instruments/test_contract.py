@@ -1,0 +1,185 @@
+"""What holds for every instrument on the shelf, and what a declaration refuses."""
+
+import copy
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import nbtoolkit
+from nbtoolkit import panels
+from nbtoolkit.capture.loop import Loop
+from nbtoolkit.errors import InstrumentError
+from nbtoolkit.instruments import NEEDS, Instrument, Var, instrument, known
+from tests import problems
+
+FORWARD_BATCH = 32
+
+
+def gathered() -> tuple[problems.Problem, Loop]:
+    """A loop in the middle of training, all of whose needs are there."""
+    problem = problems.cnn()
+    problem.train(3)
+    loop = Loop(problem.optimizer, problem.models)
+    loop.begin(remember_initial=True, keep_params=True)
+    loop.current_loss = torch.tensor(0.7)
+    loop.terms = {"ce": torch.tensor(0.5), "decay": torch.tensor(0.2)}
+    loop.current_clock = {"steps": 10, "seconds": 0.1, "measuring": 0.01}
+    with torch.no_grad():
+        for param in problem.model.parameters():
+            param.add_(0.01)
+    return problem, loop
+
+
+def given(loop: Loop, item: Instrument) -> list[Any]:
+    with torch.no_grad():
+        return [loop.give(need) for need in item.needs]
+
+
+@pytest.fixture(params=known().values(), ids=known())
+def item(request: pytest.FixtureRequest) -> Instrument:
+    return request.param
+
+
+def test_it_returns_its_declared_outputs_with_their_dims(item: Instrument) -> None:
+    _, loop = gathered()
+    outputs = item(*given(loop, item))
+    assert list(outputs) == list(item.outputs)
+    for key, var in item.outputs.items():
+        assert outputs[key].dtype == np.float64
+        assert outputs[key].ndim == len(var.dims)
+        assert np.isfinite(outputs[key]).any(), f"{key} is nowhere measured"
+
+
+def test_it_says_what_it_is(item: Instrument) -> None:
+    assert item.reference
+    assert item.doc.endswith(".")
+    assert item.doc[0].isupper()
+    for var in item.outputs.values():
+        assert var.units
+        assert var.long_name
+    assert set(item.needs) <= set(NEEDS)
+    assert item.every >= 1
+
+
+def test_same_inputs_give_the_same_answer(item: Instrument) -> None:
+    _, loop = gathered()
+    inputs = given(loop, item)
+    one, other = item(*inputs), item(*inputs)
+    for key in one:
+        np.testing.assert_array_equal(one[key], other[key])
+
+
+def test_it_touches_nothing(item: Instrument) -> None:
+    problem, loop = gathered()
+    inputs = given(loop, item)
+
+    def state() -> dict[str, Any]:
+        return copy.deepcopy(
+            {
+                "model": problem.model.state_dict(),
+                "grads": [p.grad for p in problem.model.parameters()],
+                "flags": [(p.requires_grad, p._version) for p in problem.model.parameters()],
+                "modes": [module.training for module in problem.model.modules()],
+                "optimizer": problem.optimizer.state_dict(),
+                "inputs": inputs,
+                "random": (torch.get_rng_state(), list(random.getstate()[1]), np.random.get_state()[1]),  # noqa: NPY002
+            }
+        )
+
+    before = state()
+    item(*inputs)
+    torch.testing.assert_close(state(), before, rtol=0, atol=0, equal_nan=True)
+
+
+def test_its_outputs_are_no_views_of_what_it_was_given(item: Instrument) -> None:
+    _, loop = gathered()
+    inputs = given(loop, item)
+    kept = {
+        tensor.untyped_storage().data_ptr()
+        for value in inputs
+        for tensor in (value.values() if isinstance(value, dict) else [value])
+        if isinstance(tensor, torch.Tensor)
+    }
+    if item.name == "loss":
+        kept.clear()  # what a Loop gives as the loss is a copy of its own
+    for value in item.measure(*inputs).values():
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, torch.Tensor):
+                assert part.untyped_storage().data_ptr() not in kept
+
+
+def test_its_cost_is_what_it_declares(item: Instrument) -> None:
+    problem, loop = gathered()
+    inputs = given(loop, item)
+    with FlopCounterMode(display=False) as forward:
+        problem.model(torch.randn(FORWARD_BATCH, 1, 8, 8))
+    with FlopCounterMode(display=False) as measured:
+        item.measure(*inputs)
+    assert forward.get_total_flops() > 0
+    passes = measured.get_total_flops() / forward.get_total_flops()
+    assert abs(passes - item.forward_passes()) <= 0.25 * item.forward_passes()
+
+
+def test_every_panel_of_it_is_better_than_a_table(item: Instrument) -> None:
+    for names in panels.split(item.outputs):
+        dims = frozenset(dim for name in names for dim in item.outputs[name].dims)
+        assert panels.find(dims).__name__ != "nbtoolkit.panels.table"
+
+
+def test_every_need_can_be_given() -> None:
+    _, loop = gathered()
+    for need in NEEDS:
+        assert loop.give(need) is not None, need
+
+
+def test_the_default_set_is_on_the_shelf() -> None:
+    assert set(nbtoolkit.instruments.default()) <= set(known().values())
+
+
+# -- declaring -----------------------------------------------------------------------------
+
+ONE = {"value": Var((), units="1", long_name="value")}
+
+
+def test_an_instrument_is_a_frozen_value() -> None:
+    @instrument(outputs=ONE, every=5)
+    def scaled_size(params, /, *, factor: float = 2.0):
+        """Number of parameters times a factor."""
+        return {"value": factor * sum(tensor.numel() for tensor in params.values())}
+
+    params = {"w": torch.zeros(3)}
+    assert scaled_size(params)["value"] == 6.0
+    assert scaled_size(params, factor=1.0)["value"] == 3.0
+    other = scaled_size.using(every=50, factor=10.0)
+    assert (other.every, other(params)["value"]) == (50, 30.0)
+    assert (scaled_size.every, scaled_size(params)["value"]) == (5, 6.0)
+    with pytest.raises(AttributeError):
+        other.every = 1  # type: ignore[misc]
+
+
+def test_needs_outside_the_list_are_refused_with_the_list() -> None:
+    with pytest.raises(InstrumentError, match=r"asks the training loop for model, which it cannot give. It gives: par"):
+
+        @instrument(outputs=ONE)
+        def wrong(model, /):
+            """Asks too much."""
+
+
+@pytest.mark.parametrize(
+    ("declare", "message"),
+    [
+        (lambda: instrument(outputs=ONE)(lambda params: {}), "neither a need .before '/'. nor a setting"),
+        (lambda: instrument(outputs={})(lambda params, /: {}), "at least one of each"),
+        (lambda: instrument(outputs=ONE)(lambda: {}), "at least one of each"),
+        (lambda: instrument(outputs=ONE, every=0)(lambda params, /: {}), "every=0, expected a whole number"),
+        (lambda: known()["loss"].using(every=1.5), "every=1.5"),
+        (lambda: known()["loss"].using(depth=3), "no setting 'depth'; its settings are: none"),
+    ],
+)
+def test_declarations_that_cannot_work_are_refused(declare, message: str) -> None:
+    with pytest.raises(InstrumentError, match=message):
+        declare()

@@ -1,0 +1,90 @@
+"""Columns keep what is appended, under its labels, and hand it out without copies."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbtoolkit.errors import InstrumentError
+from nbtoolkit.store.columns import FIRST_CAPACITY, Columns, Record
+from nbtoolkit.store.schema import Var
+
+SCALAR = {"loss": Var((), units="nats", long_name="loss")}
+VECTOR = {"norm": Var(("param",), units="1", long_name="norm", scale="log")}
+
+
+@given(st.lists(st.integers(0, 700), max_size=6))
+def test_blocks_of_any_size_come_back_in_order(sizes: list[int]) -> None:
+    columns, total = Columns("loss", SCALAR), 0
+    for size in sizes:
+        steps = np.arange(total, total + size)
+        columns.append(steps, {"loss": steps * 0.5})
+        total += size
+    data = columns.dataset()
+    np.testing.assert_array_equal(data["step"], np.arange(total))
+    np.testing.assert_array_equal(data["loss"], np.arange(total) * 0.5)
+
+
+def test_a_dataset_is_a_view_that_stays_valid_when_the_columns_grow() -> None:
+    columns = Columns("loss", SCALAR)
+    columns.append([0, 1], {"loss": np.array([1.0, 2.0])})
+    early = columns.dataset()
+    steps = np.arange(2, 2 + 3 * FIRST_CAPACITY)
+    columns.append(steps, {"loss": steps * 1.0})
+    assert early["loss"].values.tolist() == [1.0, 2.0]
+    assert np.shares_memory(columns.dataset()["loss"].values, columns.rows()[1]["loss"])
+    with pytest.raises(ValueError, match="read-only"):
+        columns.dataset()["loss"].values[0] = 9.0
+
+
+def test_new_labels_widen_with_nan_and_old_places_are_kept() -> None:
+    columns = Columns("norm", VECTOR)
+    columns.append([0], {"norm": np.array([[1.0, 2.0]])}, {"param": ["a", "b"]})
+    columns.append([1], {"norm": np.array([[3.0, 4.0]])}, {"param": ["c", "a"]})
+    data = columns.dataset()["norm"]
+    assert data["param"].values.tolist() == ["a", "b", "c"]
+    np.testing.assert_array_equal(data, [[1, 2, np.nan], [4, np.nan, 3]])
+
+
+def test_what_is_left_out_is_nan() -> None:
+    columns = Columns("loss", SCALAR)
+    columns.append([5], {})
+    assert np.isnan(columns.dataset()["loss"].values).tolist() == [True]
+
+
+def test_reasons_are_counted_in_the_attributes() -> None:
+    columns = Columns("loss", SCALAR)
+    columns.missing("loss", 3, "no backward")
+    columns.missing("loss", 4, "no backward", 2)
+    assert columns.dataset()["loss"].attrs["not_measured"] == "no backward (3 times, first at step 3)"
+
+
+def test_axes_are_labelled_from_the_declaration() -> None:
+    data = Columns("norm", VECTOR, {"reference": "here"}).dataset()
+    assert data["norm"].dims == ("step", "param")
+    assert data["norm"].attrs == {"long_name": "norm", "units": "1", "scale": "log"}
+    assert data.attrs["reference"] == "here"
+    assert data["step"].attrs["long_name"] == "optimizer steps done"
+
+
+def test_a_record_is_a_tree_of_its_groups() -> None:
+    record = Record({"name": "r"})
+    record.group("loss", SCALAR).append([0], {"loss": np.array([1.0])})
+    record.group("norm", VECTOR)
+    tree = record.tree()
+    assert list(tree.children) == ["loss", "norm"]
+    assert tree.attrs == {"name": "r"}
+    assert record.group("loss", SCALAR) is record.groups["loss"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Var(("width",), "1", "w"), "dims besides step are: param, layer"),
+        (lambda: Var(("step",), "1", "w"), "declared with dims"),
+        (lambda: Var((), "1", "w", scale="cubic"), "use 'linear' or 'log'"),
+    ],
+)
+def test_words_without_a_meaning_are_refused(make, message: str) -> None:
+    with pytest.raises(InstrumentError, match=message):
+        make()

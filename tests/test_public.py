@@ -1,0 +1,15 @@
+"""The public names, pinned."""
+
+import nbtoolkit
+
+
+def test_public_names() -> None:
+    assert sorted(nbtoolkit.__all__) == [
+        "Run", "Var", "__version__", "analysis", "export_html", "instrument", "instruments",
+        "load_ipython_extension", "open_run", "panels", "show", "watch",
+    ]  # fmt: skip
+
+
+def test_every_public_name_loads() -> None:
+    for name in nbtoolkit.__all__:
+        assert getattr(nbtoolkit, name) is not None

@@ -1,0 +1,126 @@
+"""What goes to the browser: complete, in order, bounded, and as the browser reads it."""
+
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from nbtoolkit.store.columns import Record
+from nbtoolkit.store.schema import Var
+from nbtoolkit.widget import messages
+
+GOLDEN = Path(__file__).parent / "golden_message.json"
+
+
+def received(message: messages.Message) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Steps and values by key, read as the browser does."""
+    head, buffers = message
+    arrays = [np.frombuffer(buffer, np.float64) for buffer in buffers]
+    return {
+        one["key"]: (arrays[one["x"]], arrays[one["y"]].reshape(len(arrays[one["x"]]), one["width"]))
+        for one in head["series"]
+    }
+
+
+def unpacked(data: bytes) -> messages.Message:
+    length = struct.unpack("<II", data[:8])[0]
+    head = json.loads(data[8 : 8 + length])
+    ends = 8 + length + np.cumsum([0, *head["sizes"]])
+    return head, [data[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+
+
+def golden_bytes() -> bytes:
+    """A packed message with a curve that has a gap, and a field."""
+    record = Record()
+    record.group("loss", {"loss": Var((), "loss", "loss")}).append([0, 1, 2], {"loss": np.array([2.5, np.nan, 0.5])})
+    field = np.arange(6.0).reshape(3, 2)
+    record.group("norm", {"norm": Var(("param",), "1", "n")}).append([0, 1, 2], {"norm": field}, {"param": ["ä", "</script>"]})
+    status = {"step": 3, "steps_per_second": None, "elapsed": 1.5, "share": 0.25, "state": "watching", "notes": []}
+    return messages.pack(messages.reset(record, {}, 4, status))
+
+
+def test_the_golden_message_is_what_python_packs():
+    assert json.loads(GOLDEN.read_text())["bytes"] == golden_bytes().hex(), (
+        "write it anew: python -m tests.widget.test_messages"
+    )
+
+
+def test_appends_add_up_to_the_record(run):
+    sent: dict[str, int] = {}
+    parts = []
+    for steps in (3, 1, 40):
+        run.train(steps)
+        parts.append(received(messages.append(run.record, sent, len(parts) + 1, {})))
+    for key in ("loss/loss", "grad_norm/total", "grad_norm/norm"):
+        group, name = key.split("/")
+        steps, values = run.record.groups[group].rows()
+        np.testing.assert_array_equal(np.concatenate([part[key][0] for part in parts]), steps)
+        np.testing.assert_array_equal(
+            np.concatenate([part[key][1] for part in parts]), values[name].reshape(len(steps), -1)
+        )
+
+
+def test_nothing_new_is_an_empty_message(run):
+    run.train(5)
+    sent: dict[str, int] = {}
+    messages.append(run.record, sent, 1, {})
+    head, buffers = messages.append(run.record, sent, 2, {})
+    assert (head["series"], buffers) == ([], [])
+
+
+def test_variables_of_a_group_share_their_steps(run):
+    run.train(5)
+    head, buffers = messages.append(run.record, {}, 1, {})
+    total, norm = (one for one in head["series"] if one["key"].startswith("grad_norm"))
+    assert total["x"] == norm["x"]
+    assert len(buffers) == 5
+
+
+def test_a_reset_of_a_long_run_is_bounded_and_keeps_the_extremes(run):
+    run.train(60_000)
+    run.record.groups["loss"].append([60_000], {"loss": np.array([1e9])})
+    run.train(1000)
+    sent: dict[str, int] = {}
+    got = received(messages.reset(run.record, sent, 1, {}))
+    steps, values = got["loss/loss"]
+    assert len(steps) < messages.FULL + 3
+    assert values.max() == 1e9
+    assert steps[-1] == run.record.groups["loss"].rows()[0][-1]
+    assert sent == {name: len(columns) for name, columns in run.record.groups.items()}
+
+
+def test_a_long_field_is_sent_as_evenly_spaced_rows_with_the_last():
+    kept = messages.thin(np.arange(10_001), np.zeros((10_001, 20)))
+    assert len(kept) <= messages.FULL_FIELD
+    assert kept[-1] == 10_000
+    assert len(set(np.diff(kept))) == 1
+
+
+def test_packing_loses_nothing(run):
+    run.train(7)
+    message = messages.reset(run.record, {}, 1, {"step": 7})
+    head, buffers = unpacked(messages.pack(message))
+    assert head["status"] == {"step": 7}
+    for key, (steps, values) in received(message).items():
+        again = received((head, buffers))[key]
+        np.testing.assert_array_equal(again[0], steps)
+        np.testing.assert_array_equal(again[1], values)
+
+
+def test_buffers_of_a_packed_message_are_aligned(run):
+    run.train(3)
+    data = messages.pack(messages.reset(run.record, {}, 1, {"state": "x"}))
+    assert (8 + struct.unpack("<II", data[:8])[0]) % 8 == 0
+
+
+def test_what_is_not_finite_is_null_in_the_status(run):
+    status = replace(run.status(), steps_per_second=float("nan"), elapsed=float("inf"))
+    head = messages.status_head(status)
+    assert (head["steps_per_second"], head["elapsed"], head["step"]) == (None, None, 0)
+    json.dumps(head, allow_nan=False)
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(json.dumps({"bytes": golden_bytes().hex()}) + "\n")
