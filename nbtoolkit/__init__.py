@@ -22,6 +22,8 @@ __all__ = [*_HOMES, *_MODULES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "unload_ipython_extension":
+        return import_module("nbtoolkit.magics").unload_ipython_extension
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     if name in _MODULES:

@@ -2,7 +2,7 @@
 export function number(value: number | null | undefined, digits = 5): string {
   if (value === null || value === undefined || Number.isNaN(value)) return "not measured";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
-  if (Number.isInteger(value) && Math.abs(value) < 1e9) return whole(value);
+  if (Number.isInteger(value) && Math.abs(value) < 1e9) return whole(value).replace("-", "−");
   const size = Math.abs(value);
   const text =
     size >= 1e-4 && size < 1e6 ? String(Number(value.toPrecision(digits))) : value.toExponential(digits - 1);

@@ -6,7 +6,7 @@ import type { Store } from "./store";
 import { applyTheme, shade, themeOf } from "./theme";
 import type { Line, PanelSpec, Scale } from "./types";
 
-const LABELLED = 16;
+const LABELLED = 11;
 
 /** One figure on the page: it draws what the store holds and keeps its axes, unless the reader zoomed. */
 export class Plot {

@@ -76,7 +76,7 @@ def begin(
 ) -> Run:
     """Start a run on ``optimizer``, whose tensors ``models`` name; see `watch`."""
     chosen = _checked_instruments(instruments)
-    if not 0 < budget <= 1:
+    if not isinstance(budget, (int, float)) or not 0 < budget <= 1:
         raise WatchError(f"budget={budget!r}: expected the share of training time for costly instruments, 0 to 1.")
     earlier = _watched.get(optimizer)
     run = Run(name, Record(_facts(optimizer, models)), chosen, state="watching")

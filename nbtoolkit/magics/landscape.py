@@ -114,8 +114,8 @@ class LandscapeMagics(Magics):
 
     def _cell(self, command: grammar.Command, cell: str) -> Any:
         __tracebackhide__ = True
-        watching = self._watching(command)
         began = len(self.runs)
+        watching = self._watching(command)
         with watching:
             value = execute.cell(self.shell, cell)
         runs = self.runs[began:]
@@ -158,13 +158,13 @@ class LandscapeMagics(Magics):
         if "store" in command.options:
             options["store"] = command.options["store"]
         if "budget" in command.options:
-            options["budget"] = self._number(command.options["budget"], float, "--budget", "a share such as 0.1")
+            options["budget"] = self._value(command.options["budget"])
         if command.instruments or "every" in command.options:
             from nbtoolkit.instruments import default
 
             chosen = tuple(self._instrument(name) for name in command.instruments) or default()
             if "every" in command.options:
-                every = self._number(command.options["every"], int, "--every", "a whole number of steps")
+                every = self._value(command.options["every"])
                 chosen = tuple(item.using(every=every) for item in chosen)
             options["instruments"] = chosen
         return options
@@ -193,12 +193,6 @@ class LandscapeMagics(Magics):
             return ast.literal_eval(text)
         except (ValueError, SyntaxError):
             return self._variable(text)
-
-    def _number(self, text: str, kind: type, option: str, expected: str) -> Any:
-        try:
-            return kind(self._value(text))
-        except (TypeError, ValueError):
-            raise UsageError(f"{option} got {text!r}; it needs {expected}.") from None
 
     def _current(self) -> "Run":
         if not self.runs:

@@ -28,10 +28,13 @@ def names(ds: Any) -> list[str]:
     several = len(ds.data_vars) > 1
     labels = []
     for name, variable in ds.data_vars.items():
-        title = variable.attrs.get("long_name", name) if several else ""
+        title = variable.attrs.get("long_name", name)
         dims = [dim for dim in variable.dims if dim != "step"]
-        places = [f"{dims[0]} {label}" if dims[0] == "group" else str(label) for label in ds[dims[0]].values] if dims else [""]
-        labels += [" ".join(filter(None, (title, place))) or variable.attrs.get("long_name", name) for place in places]
+        if not dims:
+            labels.append(title)
+            continue
+        places = [f"{dims[0]} {label}" if dims[0] == "group" else str(label) for label in ds[dims[0]].values]
+        labels += [f"{title} {place}" if several else place for place in places]
     return labels
 
 
@@ -77,7 +80,11 @@ def is_smoothed(ds: Any, name: str) -> bool:
 def _samples(ds: Any) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Name, steps and values of each curve."""
     steps = ds["step"].values.astype(float)
-    return [(name, steps, y) for name, var in ds.data_vars.items() for y in var.values.reshape(len(steps), math.prod(var.shape[1:])).T]
+    curves = []
+    for name, variable in ds.data_vars.items():
+        width = math.prod(variable.shape[1:])
+        curves += [(name, steps, y) for y in variable.values.reshape(len(steps), width).T]
+    return curves
 
 
 def _curve(x: np.ndarray, y: np.ndarray, weight: float) -> dict[str, np.ndarray]:

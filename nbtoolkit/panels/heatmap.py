@@ -18,7 +18,7 @@ from bokeh.models import (
 from nbtoolkit.panels.look import FIELD, FONT, INK, SIZE, blank_figure, unit_label
 
 COLUMNS = 480  # of the image; each shows the sample in force at its step
-ROWS = 16  # labels written beside the field; of more, every second, third ...
+ROWS = 11  # labels written beside the field; of more, every second, third ...
 LETTERS = 18
 
 

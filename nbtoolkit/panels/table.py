@@ -47,7 +47,7 @@ def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> An
     )  # fmt: skip
     plot.axis.visible = False
     plot.grid.visible = False
-    words = {"y": "y", "source": source, "text_font": FONT, "text_font_size": SIZE, "text_color": INK}
+    words = {"y": "y", "source": source, "text_font": {"value": FONT}, "text_font_size": SIZE, "text_color": INK}
     for x, column, align in ((0, "label", "left"), (1, "value", "right")):
         plot.text(x=x, text=column, text_baseline="middle", text_align=align, **words).glyph.name = "words"
     return plot

@@ -21,7 +21,9 @@ def board_js() -> str:
         LandscapeError: it was not built.
     """
     if not BUNDLE.exists():
-        raise LandscapeError(f"The Board's script {BUNDLE.name} is missing: run `make js` in the source tree, or install a wheel.")
+        raise LandscapeError(
+            f"The Board's script {BUNDLE.name} is missing: run `make js` in the source tree, or install a wheel."
+        )
     return BUNDLE.read_text(encoding="utf-8")
 
 

@@ -16,7 +16,11 @@ PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>{title}</title>
-<style>:root {{ color-scheme: light dark; }} body {{ margin: 12px 16px; font-family: system-ui, sans-serif; }} h1 {{ font-size: 16px; }}</style>
+<style>
+:root {{ color-scheme: light dark; font-family: system-ui, sans-serif; }}
+body {{ margin: 12px 16px; }}
+h1 {{ font-size: 16px; }}
+</style>
 </head>
 <body>
 <h1>{title}</h1>
@@ -51,7 +55,9 @@ def export_html(run: Any, path: str | Path) -> Path:
     try:
         path.write_text(PAGE.format(title=escape(run.name), body=body), encoding="utf-8")
     except OSError as error:
-        raise StoreError(f"The page cannot be written to {path}: {error.strerror or error}; choose another path.") from error
+        raise StoreError(
+            f"The page cannot be written to {path}: {error.strerror or error}; choose another path."
+        ) from error
     return path
 
 
@@ -62,7 +68,7 @@ def scripts() -> str:
         f"(function () {{ const root = {{}}; (function () {{{bundle.bokeh_js()}\n}}).call(root); "
         f"globalThis[{slot}] = Promise.resolve(root.Bokeh); }})();"
     )
-    return f"<script>{_script(bokeh)}</script>\n<script type=\"module\">{_script(bundle.board_js())}</script>\n"
+    return f'<script>{_script(bokeh)}</script>\n<script type="module">{_script(bundle.board_js())}</script>\n'
 
 
 def figure_of_run(panels: str, snapshot: bytes) -> str:

@@ -58,7 +58,9 @@ def first_panels(every: list[Panel]) -> list[Panel]:
     firsts: dict[tuple, Panel] = {}
     for panel in every:
         firsts.setdefault((panel[0].name, panel[1] is panels.heatmap), panel)
-    chosen = [panel for kind, count in FIRST.items() for panel in [p for p in firsts.values() if _kind(p) == kind][:count]]
+    chosen = [
+        panel for kind, count in FIRST.items() for panel in [p for p in firsts.values() if _kind(p) == kind][:count]
+    ]
     return [panel for panel in every if panel in chosen]
 
 

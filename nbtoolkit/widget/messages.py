@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from nbtoolkit.analysis.curves import minmax
-from nbtoolkit.store.columns import Columns, Record
+from nbtoolkit.store.columns import Record
 
 FULL = 20_000  # rows of a curve sent as they are; longer ones are sent as their extremes
 FULL_FIELD = 4_000  # rows of a field sent as they are; of longer ones every second, third ...
+CELLS = 100_000  # values of a field sent, but never fewer rows than a screen shows
+SCREEN = 500
 FEW = 8  # columns up to which a variable is drawn as curves
 
 Message = tuple[dict[str, Any], list[Any]]
@@ -43,7 +45,7 @@ def reset(record: Record, sent: dict[str, int], seq: int, status: dict[str, Any]
     for name, columns in list(record.groups.items()):
         steps, values = columns.rows()
         sent[name] = len(steps)
-        if len(steps) <= FULL_FIELD:
+        if len(steps) <= SCREEN:
             _add(series, buffers, name, steps, values)
             continue
         for key, array in values.items():
@@ -56,7 +58,7 @@ def thin(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Indices of the rows worth sending: the extremes of curves, evenly spaced rows of fields."""
     rows, width = values.shape
     if width > FEW:
-        stride = -(-rows // FULL_FIELD)
+        stride = -(-rows // min(FULL_FIELD, max(SCREEN, CELLS // width)))
         return np.arange((rows - 1) % stride, rows, stride)
     if rows <= FULL or not width:
         return np.arange(rows)

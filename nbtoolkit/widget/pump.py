@@ -40,8 +40,16 @@ class Pump:
         try:
             channel = getattr(kernel, "shell_channel_thread", None)
             stream = channel.manager._shell_channel_to_main.to_stream if channel else kernel.shell_stream
-            expected = (stream.flush, stream.on_recv, stream._run_callback, kernel.session.feed_identities, kernel.get_parent)
-            usable = all(map(callable, expected)) and callable(stream._recv_callback) and hasattr(kernel, "comm_manager")
+            expected = (
+                stream.flush,
+                stream.on_recv,
+                stream._run_callback,
+                kernel.session.feed_identities,
+                kernel.get_parent,
+            )
+            usable = (
+                all(map(callable, expected)) and callable(stream._recv_callback) and hasattr(kernel, "comm_manager")
+            )
         except AttributeError:
             return None
         return cls(kernel, stream) if usable else None

@@ -29,7 +29,8 @@ def golden_cases() -> list[dict]:
     wild[[5, 250]] = [np.inf, -np.inf]
     curves = [
         (np.arange(997.0), spiky, 40), (np.arange(640.0), gappy, 32), (uneven, rng.normal(size=700), 50),
-        (np.arange(300.0), wild, 20), (np.arange(500.0), np.full(500, 2.0), 25), (np.arange(5.0), rng.normal(size=5), 50),
+        (np.arange(300.0), wild, 20), (np.arange(500.0), np.full(500, 2.0), 25),
+        (np.arange(5.0), rng.normal(size=5), 50),
     ]  # fmt: skip
     return [
         {

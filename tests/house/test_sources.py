@@ -7,8 +7,6 @@ import statistics
 from importlib.metadata import version
 from pathlib import Path
 
-import pytest
-
 LONGEST = 300
 MEDIAN = 120
 
@@ -58,6 +56,5 @@ def test_the_lock_file_names_no_registry(root: Path) -> None:
     assert not [name for name, package in packages.items() if "resolved" in package]
 
 
-@pytest.mark.parametrize("name", ["run"])
-def test_scripts_are_executable(root: Path, name: str) -> None:
-    assert (root / ".ci" / name).stat().st_mode & 0o111
+def test_the_one_command_can_run(root: Path) -> None:
+    assert (root / ".ci/run").stat().st_mode & 0o111

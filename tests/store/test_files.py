@@ -173,7 +173,10 @@ def test_a_full_disk_ends_the_store_and_not_the_training(tmp_path: Path) -> None
         "import json; print(json.dumps([run.state, len(run['loss'].step), run.status().notes]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "run.zarr")], capture_output=True, text=True, timeout=100,
+        [sys.executable, "-c", code, str(tmp_path / "run.zarr")],
+        capture_output=True,
+        text=True,
+        timeout=100,
         env=ONE_THREAD,
     )
     assert done.returncode == 0, done.stderr

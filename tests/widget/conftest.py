@@ -50,6 +50,9 @@ def run() -> FakeRun:
     """A run just begun."""
     made = FakeRun()
     made.record.group("loss", {"loss": Var((), "loss", "training loss")}, {"definition": "what is minimised"})
-    norms = {"total": Var((), "loss/param", "gradient norm", "log"), "norm": Var(("param",), "loss/param", "by parameter", "log")}
+    norms = {
+        "total": Var((), "loss/param", "gradient norm", "log"),
+        "norm": Var(("param",), "loss/param", "by parameter", "log"),
+    }
     made.record.group("grad_norm", norms, {"reference": "calculus"})
     return made

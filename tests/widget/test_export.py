@@ -16,7 +16,9 @@ from nbtoolkit.widget.picture import companion, picture
 HOSTILE = "</script><script>alert(1)</script><!--"
 
 # What makes a browser fetch something by itself.
-FETCHES = re.compile(r"""<(?:script|img|link|iframe)[^>]*\s(?:src|href)=["']?(?!data:)|@import|\bimport\s*\(\s*["']http""")
+FETCHES = re.compile(
+    r"""<(?:script|img|link|iframe)[^>]*\s(?:src|href)=(?!["']?data:)|@import|\bimport\s*\(\s*["']http"""
+)
 
 
 def payloads(page: str) -> list[dict]:
@@ -87,7 +89,7 @@ def test_two_boards_share_one_bokeh(run):
     first.metadata.widgets = second.metadata.widgets
     page = notebook_html(first)
     assert len(payloads(page)) == 2
-    assert page.count("globalThis[\"nbtoolkit:bokeh:") == 1
+    assert page.count('globalThis["nbtoolkit:bokeh:') == 1
 
 
 def test_without_saved_state_the_still_picture_remains(run):

@@ -3,6 +3,7 @@
 import json
 import struct
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +29,15 @@ def unpacked(data: bytes) -> messages.Message:
     length = struct.unpack("<II", data[:8])[0]
     head = json.loads(data[8 : 8 + length])
     ends = 8 + length + np.cumsum([0, *head["sizes"]])
-    return head, [data[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    return head, [data[a:b] for a, b in pairwise(ends)]
 
 
 def golden_bytes() -> bytes:
     """A packed message with a curve that has a gap, and a field."""
     record = Record()
     record.group("loss", {"loss": Var((), "loss", "loss")}).append([0, 1, 2], {"loss": np.array([2.5, np.nan, 0.5])})
-    field = np.arange(6.0).reshape(3, 2)
-    record.group("norm", {"norm": Var(("param",), "1", "n")}).append([0, 1, 2], {"norm": field}, {"param": ["ä", "</script>"]})
+    norm = record.group("norm", {"norm": Var(("param",), "1", "n")})
+    norm.append([0, 1, 2], {"norm": np.arange(6.0).reshape(3, 2)}, {"param": ["ä", "</script>"]})
     status = {"step": 3, "steps_per_second": None, "elapsed": 1.5, "share": 0.25, "state": "watching", "notes": []}
     return messages.pack(messages.reset(record, {}, 4, status))
 

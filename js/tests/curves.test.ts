@@ -1,0 +1,99 @@
+import { describe, expect, it } from "vitest";
+import { fillCurves, fillEnds, margins } from "../src/curves";
+import { minmax } from "../src/decimate";
+import { smooth } from "../src/smooth";
+import { Block, Store } from "../src/store";
+import type { Line, PanelSpec } from "../src/types";
+import { golden } from "./golden";
+
+interface Case {
+  x: number[];
+  y: (number | string)[];
+  buckets: number;
+  minmax: number[];
+  smooth: (number | string)[];
+}
+
+const value = (text: number | string) =>
+  typeof text === "number" ? text : { nan: Number.NaN, inf: Infinity, "-inf": -Infinity }[text]!;
+const cases = golden<Case[]>("analysis/golden_curves.json");
+
+describe("the same numbers as Python", () => {
+  it.each(cases.map((one, i) => [i, one] as const))("case %i", (_, one) => {
+    const x = Float64Array.from(one.x);
+    const y = Float64Array.from(one.y, value);
+    expect(minmax(x, y, one.buckets)).toEqual(one.minmax);
+    expect([...smooth(y, 0.9)]).toEqual(one.smooth.map(value));
+  });
+});
+
+describe("what is drawn", () => {
+  const line: Line = { key: "loss/loss", column: 0, label: "loss", color: "#000000" };
+  const spec = { kind: "curves", smooth: true, lines: [line] } as PanelSpec;
+  const view = { width: 300, height: 150, from: null, to: null };
+  const source = () => ({ data: {} }) as Parameters<typeof fillCurves>[0];
+  const stored = (values: number[]) => {
+    const store = new Store();
+    const x = Float64Array.from(values, (_, i) => i);
+    const status = {
+      step: 0,
+      steps_per_second: null,
+      elapsed: null,
+      share: null,
+      state: "watching",
+      notes: [],
+    };
+    const series = [{ key: "loss/loss", x: 0, y: 1, width: 1 }];
+    store.apply({ head: { op: "reset", seq: 1, status, series }, buffers: [x, Float64Array.from(values)] });
+    return store;
+  };
+
+  it("has samples alone, the largest among them", () => {
+    const values = Array.from({ length: 50_000 }, (_, i) => Math.sin(i) + (i === 31_234 ? 99 : 0));
+    const target = source();
+    const extent = fillCurves(target, spec, stored(values), 0.9, view, "linear");
+    const x = target.data.x0 as Float64Array;
+    const y = target.data.y0 as Float64Array;
+    expect(y.length).toBeLessThanOrEqual(3 * view.width + 2);
+    expect([...y]).toEqual([...x].map((step) => values[step]));
+    expect(extent![1]).toBe(values[31_234]);
+  });
+
+  it("marks each sample of a short curve and smooths none", () => {
+    const target = source();
+    fillCurves(target, spec, stored([3, 1, 2]), 0.9, view, "linear");
+    expect([...(target.data.dot0 as Float64Array)]).toEqual([3, 1, 2]);
+    expect([...(target.data.smooth0 as Float64Array)]).toEqual([3, 1, 2]);
+  });
+
+  it("leaves out of a log axis what has no place on it", () => {
+    expect(fillCurves(source(), spec, stored([0, -1, 4, 8]), 0, view, "log")).toEqual([4, 8]);
+    expect(fillCurves(source(), spec, stored([0, -1]), 0, view, "log")).toBeNull();
+    expect(margins([2, 2], "linear")).toEqual([1, 3]);
+  });
+
+  it("keeps the names at the ends apart and inside the frame", () => {
+    const lines = [5, 5, 5.01, 9.99].map((_, i) => ({ ...line, label: `curve ${i}` }));
+    const target = source();
+    target.data = Object.fromEntries(
+      [5, 5, 5.01, 9.99].flatMap((end, i) => [
+        [`x${i}`, Float64Array.of(0, 1)],
+        [`smooth${i}`, Float64Array.of(0, end)],
+      ]),
+    );
+    const ends = source();
+    const range = { start: 0, end: 10 } as Parameters<typeof fillEnds>[3];
+    fillEnds(ends, target, lines, range, { ...view, height: 100 }, "linear");
+    const heights = [...(ends.data.y as number[])].sort((a, b) => a - b);
+    for (let i = 1; i < heights.length; i++) expect(heights[i]! - heights[i - 1]!).toBeGreaterThan(1.29);
+    expect(heights.at(-1)).toBeLessThanOrEqual(10);
+  });
+});
+
+describe("a block", () => {
+  it("finds the row in force at a step", () => {
+    const block = new Block(1);
+    block.append(Float64Array.of(2, 4, 8), Float64Array.of(1, 2, 3));
+    expect([1, 2, 3, 8, 99].map((step) => block.at(step))).toEqual([-1, 0, 0, 2, 2]);
+  });
+});

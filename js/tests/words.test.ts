@@ -1,0 +1,72 @@
+import { describe, expect, it } from "vitest";
+import { duration, number, short, whole } from "../src/format";
+import { read } from "../src/reading";
+import { GONE, StatusLine } from "../src/status";
+import { Store } from "../src/store";
+import type { PanelSpec, Status } from "../src/types";
+
+const status: Status = {
+  step: 12_345,
+  steps_per_second: 412.3,
+  elapsed: 75,
+  share: 0.041,
+  state: "watching",
+  notes: ["loss is NaN from step 9"],
+};
+
+describe("numbers", () => {
+  it("carry what a reader can use", () => {
+    expect(number(0.0123456789)).toBe("0.012346");
+    expect(number(1.5e-7, 3)).toBe("1.50e−7");
+    expect(number(-2)).toBe("−2");
+    expect(number(Number.NaN)).toBe("not measured");
+    expect(whole(1_234_567)).toBe("1\u2009234\u2009567");
+    expect([duration(9.87), duration(75), duration(3725)]).toEqual(["9.9 s", "1:15 min", "1:02:05 h"]);
+    expect(short("blocks.11.attention.weight", 10)).toBe("…on.weight");
+  });
+});
+
+describe("the status line", () => {
+  it("says step, rate, time, share and state, and alarms apart", () => {
+    const line = new StatusLine();
+    line.show(status, false);
+    expect([...line.root.querySelectorAll(".nbtk-facts span")].map((one) => one.textContent)).toEqual([
+      "step 12\u2009345",
+      "412 steps/s",
+      "1:15 min",
+      "4.1 % measuring",
+      "training",
+    ]);
+    expect(line.root.querySelector(".nbtk-notes")!.textContent).toBe("loss is NaN from step 9");
+  });
+
+  it("does not claim to train without a kernel", () => {
+    const line = new StatusLine();
+    line.show(status, true);
+    expect(line.root.textContent).toContain(GONE);
+    expect(line.root.textContent).not.toContain("training");
+  });
+});
+
+describe("readings", () => {
+  const line = { key: "a/a", column: 0, label: "0.weight", color: "#111111" };
+  const lines = [line, { ...line, column: 1, label: "0.bias" }];
+  const store = new Store();
+  const series = [{ key: "a/a", x: 0, y: 1, width: 2 }];
+  const buffers = [Float64Array.of(0, 10, 20), Float64Array.of(1, 2, 0.123456789, Number.NaN, 5, 6)];
+  store.apply({ head: { op: "reset", seq: 1, status, series }, buffers });
+  const spec = (kind: string) => ({ kind, units: "", lines }) as PanelSpec;
+  const texts = (kind: string, step: number | null, row: number | null = null) =>
+    read(spec(kind), lines, store, step, row).map((one) => one.text);
+
+  it("are of the nearest sample of a curve", () => {
+    expect(texts("curves", null)).toEqual(["0.weight 5", "0.bias 6"]);
+    expect(texts("curves", 11)).toEqual(["0.weight 0.123457", "0.bias not measured"]);
+  });
+
+  it("are of the row under the pointer, else of the largest", () => {
+    expect(texts("heatmap", 12, 1)).toEqual(["0.bias not measured"]);
+    expect(texts("heatmap", 12)).toEqual(["largest: 0.weight 0.123457"]);
+    expect(texts("heatmap", null)).toEqual(["largest: 0.bias 6"]);
+  });
+});
