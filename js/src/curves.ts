@@ -116,7 +116,7 @@ export function fillEnds(
     return [];
   });
   found.sort((a, b) => a.at - b.at);
-  spread(found, view.height);
+  spread(found, view.height - LINE);
   const back = (at: number) =>
     scale === "log" ? Math.exp(at * unit + height(y.start)) : at * unit + y.start;
   ends.data = {

@@ -35,7 +35,7 @@ export const STYLE = `
 .nbtk-slider input { width: 90px; accent-color: var(--nbtk-soft); margin: 0; }
 .nbtk-slider output { min-width: 3em; }
 .nbtk-grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(max(300px, 30%), 100%), 1fr)); gap: 8px 14px; }
-.nbtk-panel { min-width: 0; color: var(--nbtk-soft); border-top: 1px solid var(--nbtk-faint); padding: 4px 4px 0; }
+.nbtk-panel { min-width: 0; background: var(--nbtk-page); color: var(--nbtk-soft); border-top: 1px solid var(--nbtk-faint); padding: 4px 4px 0; }
 .nbtk-panel header { display: flex; align-items: flex-start; gap: 8px; height: 36px; }
 .nbtk-panel header > :first-child { flex: 1 1 0; min-width: 0; }
 .nbtk-title {

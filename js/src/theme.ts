@@ -2,6 +2,7 @@ import type { BokehModel } from "./bokeh";
 
 export interface Theme {
   dark: boolean;
+  page: string;
   ink: string;
   faint: string;
   font: string;
@@ -12,6 +13,7 @@ export function themeOf(panel: HTMLElement): Theme {
   const style = getComputedStyle(panel);
   return {
     dark: isLight(style.color),
+    page: style.backgroundColor,
     ink: style.color,
     faint: style.borderTopColor,
     font: style.fontFamily || "sans-serif",
@@ -42,6 +44,7 @@ export function applyTheme(models: Iterable<BokehModel>, theme: Theme): void {
     for (const key of INK) if (key in model.properties) values[key] = theme.ink;
     for (const key of FONTS) if (key in model.properties) values[key] = theme.font;
     if (model.name === "words") values.text_color = { value: theme.ink };
+    if (model.name === "end_labels") values.background_fill_color = { value: theme.page };
     if (model.name === "words" || model.name === "end_labels") values.text_font = { value: theme.font };
     if (drawsGrid(model)) values.grid_line_color = theme.faint;
     const curve = /^curve:(.*)$/.exec(model.name ?? "");

@@ -10,6 +10,7 @@ NOT_SCALAR = (
     "backward() was called on a tensor of shape {shape}, not on a scalar; "
     "reduce the loss first, or record it with run.log(name=value)"
 )
+COMPILED = "CompiledFunctionBackward"  # with CUDA graphs its outputs live in memory that the next call reuses
 SEARCH_DEPTH = 8  # nodes between a scaled loss and what backward is called on, e.g. a division by the micro-batches
 
 
@@ -55,7 +56,7 @@ class Losses:
             self._seen = []
 
     def total(self) -> tuple[Tensor | None, str]:
-        """A copy of this step's loss, or None and the reason; starts the next step."""
+        """This step's loss without its graph, or None and the reason; starts the next step."""
         seen, self._seen = self._seen, []
         if not seen:
             return None, UNSEEN
@@ -66,7 +67,9 @@ class Losses:
             if loss._version != version:
                 return None, "the loss was changed in place between backward() and the step"
             part = loss.detach().reshape(()) if loss.ndim else loss.detach()
-            total = part.clone() if total is None else total + part.to(total.device)
+            if type(loss.grad_fn).__name__ == COMPILED:
+                part = part.clone()
+            total = part if total is None else total + part.to(total.device)
         return total, ""
 
     def _unscaled(self, loss: Tensor) -> Tensor:

@@ -19,8 +19,11 @@ from torch import Tensor
 Labels = Mapping[str, Sequence[Any]]
 
 
-# One measurement of one instrument: step, outputs as the instrument gave them, labels of their dims.
-Row = tuple[int, Mapping[str, Any], Labels]
+# One measurement of one instrument: step, outputs as the instrument gave them, labels of their dims, and the
+# version counters of outputs that are whole tensors, which the loop may own (the loss) and change in place.
+Row = tuple[int, Mapping[str, Any], Labels, tuple[int, ...]]
+
+CHANGED = "the loop changed it in place after the step; from now on it is copied"
 
 
 @dataclass
@@ -70,13 +73,17 @@ class Rows:
         self._waiting: dict[str, list[Row]] = {}
         self._under_way: deque[_Batch] = deque()
         self._side_streams: dict[torch.device, Any] = {}
+        self._copies = False
 
     def add(self, group: str, step: int, outputs: Mapping[str, Any], labels: Labels) -> None:
         """Take the outputs of one measurement as they are; the work on them waits for the flush."""
+        if self._copies:
+            outputs = {key: value.clone() if isinstance(value, Tensor) else value for key, value in outputs.items()}
+        row = (step, outputs, labels, _versions(outputs))
         try:
-            self._waiting[group].append((step, outputs, labels))
+            self._waiting[group].append(row)
         except KeyError:
-            self._waiting[group] = [(step, outputs, labels)]
+            self._waiting[group] = [row]
 
     def flush(self) -> None:
         """Send all waiting rows on their way to the host."""
@@ -88,12 +95,15 @@ class Rows:
         for group, rows in waiting.items():
             for _, alike in groupby(rows, key=_form):
                 same = list(alike)
-                _, outputs, labels = same[0]
-                block = Block(group, [step for step, _, _ in same], {}, labels, _holes(outputs))
+                _, outputs, labels, _ = same[0]
+                block = Block(group, [row[0] for row in same], {}, labels, _holes(outputs))
                 batch.blocks.append(block)
+                if any(_versions(row[1]) != row[3] for row in same):
+                    self._copies, block.reason = True, CHANGED
+                    continue
                 for output in outputs:
                     try:
-                        _pack(block, output, [row[output] for _, row, _ in same], parts)
+                        _pack(block, output, [row[1][output] for row in same], parts)
                     except Exception as error:
                         block.reason = f"{output} is not numbers: {type(error).__name__}: {error}".splitlines()[0]
         with torch.no_grad():
@@ -156,19 +166,44 @@ def _pack(block: Block, output: str, column: list[Any], parts: dict[torch.device
     part = parts.setdefault(sample.device, _Part())
     part.places.append((block, output, (len(column), len(first))))
     for items in column:
-        part.tensors.extend(items if not block.holes.get(output) else [_beside(item, sample) for item in items])
+        joined = _joined(items)
+        if joined is not None:
+            part.tensors.append(joined)
+        else:
+            part.tensors.extend(items if not block.holes.get(output) else [_beside(item, sample) for item in items])
+
+
+def _joined(items: Sequence[Any]) -> Tensor | None:
+    """0-d tensors that lie side by side in memory, as `torch._foreach_norm` makes them on CUDA, as one view."""
+    first, last = items[0], items[-1]
+    if not isinstance(first, Tensor) or not isinstance(last, Tensor) or not first.is_cuda:
+        return None
+    gap, width = first.element_size(), len(items)
+    start, storage = first.data_ptr(), first.untyped_storage().data_ptr()
+    for place, item in enumerate(items):
+        if not isinstance(item, Tensor) or item.data_ptr() != start + gap * place or item.dtype != first.dtype:
+            return None
+    if last.untyped_storage().data_ptr() != storage:
+        return None
+    return first.as_strided((width,), (1,), first.storage_offset())
+
+
+def _versions(outputs: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple([value._version for value in outputs.values() if isinstance(value, Tensor)])
 
 
 def _form(row: Row) -> tuple[Any, ...]:
     """What must agree for two rows to be stacked."""
-    _, outputs, labels = row
-    return labels, [(key, _shape(value)) for key, value in outputs.items()]
+    _, outputs, labels, _ = row
+    return labels, list(outputs), [_shape(value) for value in outputs.values()]
 
 
 def _shape(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
+        if type(None) not in {*map(type, value)}:
+            return len(value)
         return len(value), [place for place, item in enumerate(value) if item is None]
-    return tuple(value.shape) if isinstance(value, Tensor) else value is None
+    return value.shape if isinstance(value, Tensor) else value is None
 
 
 def _holes(outputs: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

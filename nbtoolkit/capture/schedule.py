@@ -17,6 +17,7 @@ class Attached:
         self.due_at = 0
         self.seconds: float | None = None
         self.exempt = instrument.forward_passes() == 0
+        self.always = self.exempt and instrument.every == 1
         self.wants_updates = "updates" in instrument.needs
         self.after_step = self.wants_updates or "clock" in instrument.needs
 
@@ -37,13 +38,22 @@ class Schedule:
         self.attached = [Attached(instrument) for instrument in instruments]
         self.budget = budget
         self.stretches = not all(item.exempt for item in self.attached)
+        self._always = [item for item in self.attached if item.always]
+        self._sometimes = [item for item in self.attached if not item.always]
+        self._next = 0
 
     def due(self, step: int) -> list[Attached]:
         """What is to be measured at ``step``."""
-        return [item for item in self.attached if step >= item.due_at]
+        if step < self._next:
+            return self._always
+        due = [item for item in self._sometimes if step >= item.due_at]
+        for item in due:
+            item.due_at = (step // item.every + 1) * item.every
+        self._next = min((item.due_at for item in self._sometimes), default=step + 1)
+        return [item for item in self.attached if item.always or item in due]
 
     def measured(self, item: Attached, step: int, seconds: float, step_seconds: float | None) -> None:
-        """Note a measurement that took ``seconds``, and fix the next one.
+        """Note what a measurement by a costly instrument took, and fix the next one.
 
         Args:
             item: what was measured.
@@ -51,11 +61,11 @@ class Schedule:
             seconds: what it took.
             step_seconds: what a training step takes without measuring, once known.
         """
-        if not item.exempt:
-            item.timed(seconds)
-            if step_seconds:
-                self._stretch(step_seconds)
+        item.timed(seconds)
+        if step_seconds:
+            self._stretch(step_seconds)
         item.due_at = (step // item.every + 1) * item.every
+        self._next = step + 1
 
     def _stretch(self, step_seconds: float) -> None:
         """Lengthen the cadence of all costly instruments alike, so that together they keep the budget."""

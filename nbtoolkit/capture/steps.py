@@ -151,14 +151,14 @@ class Steps:
 
     def _measure_before(self) -> None:
         run, loop = self.run, self.loop
-        self._due = self.schedule.due(run.step)
+        self._due = due = self.schedule.due(run.step)
         loop.current_loss, reason = self.losses.total()
-        if reason and any("loss" in item.instrument.needs for item in self._due):
+        if reason and any("loss" in item.instrument.needs for item in due):
             run.missing_loss(run.step, reason)
-        updates = any(item.wants_updates for item in self._due)
+        updates = [item for item in due if item.wants_updates]
         with torch.no_grad():
-            loop.begin(remember_initial=self._remember_initial, keep_params=updates)
-            for item in self._due:
+            loop.begin(remember_initial=self._remember_initial, keep_params=bool(updates))
+            for item in due:
                 if not item.after_step:
                     self._measure(item)
 
@@ -177,14 +177,15 @@ class Steps:
 
     def _measure(self, item: Attached) -> None:
         run, loop, instrument = self.run, self.loop, item.instrument
-        started = perf_counter()
+        started = 0.0 if item.exempt else perf_counter()
         labels = loop.labels(instrument)
         try:
             outputs = instrument.measure(*[loop.give(need) for need in instrument.needs])
             run.rows.add(instrument.name, run.step, outputs, labels)
         except Exception as error:
             run.failed(instrument, run.step, labels, error)
-        self.schedule.measured(item, run.step, perf_counter() - started, self.train_seconds)
+        if not item.exempt:
+            self.schedule.measured(item, run.step, perf_counter() - started, self.train_seconds)
 
     def _time_step(self) -> None:
         """Seconds that the step just made took without measuring, smoothed."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 HALF = (torch.float16, torch.bfloat16)
+WIDE = (torch.float32, torch.float64)
 
 
 def norms(tree: Mapping[str, Tensor | None]) -> list[Tensor | None]:
@@ -14,7 +15,10 @@ def norms(tree: Mapping[str, Tensor | None]) -> list[Tensor | None]:
     Half-precision tensors are summed and returned in float32. Sparse tensors count their
     coalesced values. One fused call; nothing waits for the device.
     """
-    present = [(place, _values(tensor)) for place, tensor in enumerate(tree.values()) if tensor is not None]
+    tensors = list(tree.values())
+    if tensors and all(tensor is not None and tensor.dtype in WIDE and not tensor.is_sparse for tensor in tensors):
+        return list(torch._foreach_norm(tensors, 2))  # type: ignore[arg-type]
+    present = [(place, _values(tensor)) for place, tensor in enumerate(tensors) if tensor is not None]
     result: list[Tensor | None] = [None] * len(tree)
     narrow = [item for item in present if item[1].dtype in HALF]
     wide = [item for item in present if item[1].dtype not in HALF]
@@ -37,7 +41,10 @@ def difference(after: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> dic
 
 def clone(tree: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A detached copy of every tensor."""
-    return {name: tensor.detach().clone() for name, tensor in tree.items()}
+    tensors = [tensor.detach() for tensor in tree.values()]
+    if all(tensor.is_cuda for tensor in tensors):  # one kernel for all of them
+        return dict(zip(tree, torch._foreach_mul(tensors, 1), strict=True))
+    return dict(zip(tree, [tensor.clone() for tensor in tensors], strict=True))
 
 
 def _values(tensor: Tensor) -> Tensor:

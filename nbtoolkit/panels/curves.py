@@ -4,15 +4,16 @@ import math
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, LabelSet, Legend, LegendItem, Range1d
+from bokeh.core.properties import value
+from bokeh.models import ColumnDataSource, LabelSet, Legend, LegendItem
 
 from nbtoolkit.analysis.curves import minmax, smooth
-from nbtoolkit.panels.look import DIRECT_LABELS, DRAWN, SIZE, SMOOTHING, blank_figure, colour, unit_label
+from nbtoolkit.panels.look import DIRECT_LABELS, DRAWN, SIZE, SMOOTHING, axis_range, blank_figure, colour, unit_label
 
 DOTS = 40  # up to so many samples, each is marked and none smoothed: a single one has no line
 
 
-def columns(ds: Any) -> dict[str, np.ndarray]:
+def columns(ds: Any) -> dict[str, Any]:
     """The numbers drawn: for the curve ``i`` of `names` its ``x{i}``, ``y{i}``, ``smooth{i}`` and ``dot{i}``.
 
     ``dot`` repeats the samples of short curves and is NaN in long ones. Curves are cut to the same length
@@ -48,13 +49,13 @@ def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> An
     """
     first = next(iter(ds.data_vars.values()))
     labels = names(ds)
-    scale = scale or first.attrs.get("scale", "linear")
+    scale = str(scale or first.attrs.get("scale", "linear"))
     direct = len(labels) <= DIRECT_LABELS
     plot = blank_figure(
         "step", unit_label(first.attrs), scale, name="plot",
-        x_range=Range1d(*_span(source, "x", len(labels), "linear"), name="x_range"),
-        y_range=Range1d(*_span(source, "y", len(labels), scale), name="y_range"),
-        min_border_right=96 if direct and len(labels) > 1 else 12,
+        x_range=axis_range("x_range", *_span(source, "x", len(labels), "linear")),
+        y_range=axis_range("y_range", *_span(source, "y", len(labels), scale)),
+        min_border_right=12,
     )  # fmt: skip
     items = []
     for i, label in enumerate(labels):
@@ -64,7 +65,7 @@ def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> An
         dots = plot.scatter(f"x{i}", f"dot{i}", source=source, size=4.5, muted_alpha=0.1, line_color=None, **ink)
         for renderer in (raw, strong, dots):
             renderer.glyph.name = renderer.muted_glyph.name = f"curve:{colour(i)}"  # found again to suit dark pages
-        items.append(LegendItem(label={"value": label}, renderers=[strong, raw, dots], name=f"legend{i}"))
+        items.append(LegendItem(label=value(label), renderers=[strong, raw, dots], name=f"legend{i}"))
     if direct and len(labels) > 1:
         plot.add_layout(_end_labels(source, labels))
     elif len(labels) > 1:
@@ -115,22 +116,23 @@ def _span(source: ColumnDataSource, axis: str, curves: int, scale: str) -> tuple
 
 
 def _end_labels(source: ColumnDataSource, labels: list[str]) -> LabelSet:
-    """The names of the curves, each at the height of its last sample."""
-    ends: dict[str, list] = {"x": [], "y": [], "text": [], "color": []}
+    """The names of the curves, each just above its last sample; Bokeh clips what is written beside the frame."""
+    ends: dict[str, Any] = {"x": [], "y": [], "text": [], "color": []}
     for i, label in enumerate(labels):
         x, y = (np.asarray(source.data.get(f"{key}{i}", []), float) for key in ("x", "smooth"))
         kept = np.flatnonzero(np.isfinite(y))
         if len(kept):
-            for key, value in zip(ends, (x[kept[-1]], y[kept[-1]], label, colour(i)), strict=True):
-                ends[key].append(value)
+            for key, end in zip(ends, (x[kept[-1]], y[kept[-1]], label, colour(i)), strict=True):
+                ends[key].append(end)
     return LabelSet(
         x="x", y="y", text="text", text_color="color", source=ColumnDataSource(ends, name="ends"),
-        x_offset=5, text_baseline="middle", text_font_size=SIZE, name="end_labels",
+        x_offset=-2, y_offset=8, text_align="right", text_baseline="middle", text_font_size=SIZE,
+        background_fill_alpha=0.7, name="end_labels",
     )  # fmt: skip
 
 
 def _legend(items: list[LegendItem]) -> Legend:
     return Legend(
-        items=items, click_policy="mute", label_text_font_size=SIZE, spacing=0, padding=2, glyph_width=14,
+        items=items, click_policy="mute", label_text_font_size=SIZE, spacing=0, glyph_width=14,
         border_line_color=None, background_fill_color=None,
     )  # fmt: skip

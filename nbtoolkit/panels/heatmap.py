@@ -12,17 +12,16 @@ from bokeh.models import (
     LinearColorMapper,
     LogColorMapper,
     LogTicker,
-    Range1d,
 )
 
-from nbtoolkit.panels.look import FIELD, FONT, INK, SIZE, blank_figure, unit_label
+from nbtoolkit.panels.look import FIELD, FONT, INK, SIZE, axis_range, blank_figure, unit_label
 
 COLUMNS = 480  # of the image; each shows the sample in force at its step
 ROWS = 11  # labels written beside the field; of more, every second, third ...
 LETTERS = 18
 
 
-def columns(ds: Any) -> dict[str, np.ndarray]:
+def columns(ds: Any) -> dict[str, Any]:
     """The numbers drawn: an image ``(1, labels, columns)`` with the last label at the bottom, and its frame.
 
     A column shows the last sample taken at or before its step. Values are samples, never means of them.
@@ -62,12 +61,12 @@ def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> An
         scale: of the colours; by default what the variable declares.
     """
     variable = next(iter(ds.data_vars.values()))
-    scale = scale or variable.attrs.get("scale", "linear")
+    scale = str(scale or variable.attrs.get("scale", "linear"))
     labels = names(ds)
     plot = blank_figure(
         "step", "", "linear", name="plot",
-        x_range=Range1d(*span(ds["step"].values.astype(float)), name="x_range"),
-        y_range=Range1d(0, max(len(labels), 1), name="y_range"),
+        x_range=axis_range("x_range", *span(ds["step"].values.astype(float))),
+        y_range=axis_range("y_range", 0, max(len(labels), 1)),
     )  # fmt: skip
     low, high = limits(variable.values, scale)
     mapper_type = LogColorMapper if scale == "log" else LinearColorMapper

@@ -7,7 +7,7 @@ set here suits paper.
 from collections.abc import Mapping
 from typing import Any
 
-from bokeh.models import BoxZoomTool, PanTool, Plot, ResetTool, WheelZoomTool
+from bokeh.models import BoxZoomTool, PanTool, Range1d, ResetTool, WheelZoomTool
 from bokeh.plotting import figure
 
 # Okabe & Ito (2008), "Color universal design"; yellow last, it is faint on white.
@@ -36,16 +36,21 @@ def unit_label(attrs: Mapping[str, Any]) -> str:
     return "" if units == "1" else units
 
 
+def axis_range(name: str, start: float, end: float) -> Range1d:
+    """An axis that keeps its ends until told otherwise, found again by its name."""
+    return Range1d(start=start, end=end, name=name)
+
+
 def blank_figure(x_label: str, y_label: str, scale: str, **settings: Any) -> Any:
     """A figure with nothing in it: axes, a quiet grid, tools without a toolbar."""
-    plot = figure(
+    plot: Any = figure(
         height=HEIGHT,
         sizing_mode="stretch_width",
         tools="",
         toolbar_location=None,
         x_axis_label=x_label,
         y_axis_label=y_label,
-        y_axis_type=scale,
+        y_axis_type="log" if scale == "log" else "linear",
         background_fill_color=None,
         border_fill_color=None,
         outline_line_color=None,
@@ -64,7 +69,7 @@ def blank_figure(x_label: str, y_label: str, scale: str, **settings: Any) -> Any
     return plot
 
 
-def _quiet(plot: Plot) -> None:
+def _quiet(plot: Any) -> None:
     for axis in plot.axis:
         axis.axis_line_color = None
         axis.major_tick_line_color = None

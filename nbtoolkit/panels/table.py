@@ -4,14 +4,14 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, Range1d
+from bokeh.models import ColumnDataSource
 
-from nbtoolkit.panels.look import FONT, INK, SIZE, blank_figure
+from nbtoolkit.panels.look import FONT, INK, SIZE, axis_range, blank_figure
 
 ROWS = 10
 
 
-def columns(ds: Any) -> dict[str, np.ndarray]:
+def columns(ds: Any) -> dict[str, Any]:
     """The text drawn: one row for each of the first values of the last step, a ``label`` and its ``value``."""
     labels = names(ds)
     values = [v for variable in ds.data_vars.values() for v in variable.values[-1:].ravel()][: len(labels)]
@@ -43,11 +43,17 @@ def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> An
     """
     plot = blank_figure(
         "", "", "linear", name="plot",
-        x_range=Range1d(0, 1, name="x_range"), y_range=Range1d(ROWS, -0.5, name="y_range"),
+        x_range=axis_range("x_range", 0, 1), y_range=axis_range("y_range", ROWS, -0.5),
     )  # fmt: skip
     plot.axis.visible = False
     plot.grid.visible = False
-    words = {"y": "y", "source": source, "text_font": {"value": FONT}, "text_font_size": SIZE, "text_color": INK}
+    words: dict[str, Any] = {
+        "y": "y",
+        "source": source,
+        "text_font": {"value": FONT},
+        "text_font_size": SIZE,
+        "text_color": INK,
+    }
     for x, column, align in ((0, "label", "left"), (1, "value", "right")):
         plot.text(x=x, text=column, text_baseline="middle", text_align=align, **words).glyph.name = "words"
     return plot

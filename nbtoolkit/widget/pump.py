@@ -104,9 +104,10 @@ class Pump:
             return lambda idents, message: comms.comm_open(None, idents, message)
         comm = comms.comms.get(content.get("comm_id")) if kind == "comm_msg" else None
         callback = getattr(comm, "_msg_callback", None)
-        if callback is None or getattr(comm, "target_name", None) not in WIDGETS:
+        target = getattr(comm, "target_name", None)
+        if callback is None or target not in WIDGETS:
             return None
-        if not (comm.target_name == CONTROL or _ours(comm) or content["data"].get("method") == "request_state"):
+        if not (target == CONTROL or _ours(comm) or content["data"].get("method") == "request_state"):
             return None
         # Not comm.handle_msg: it would fire the events of a cell in the middle of one.
         return lambda _, message: callback(message)

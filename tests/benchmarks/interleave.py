@@ -1,5 +1,6 @@
 """Cost of a side of a comparison: blocks of steps, each between two blocks of the bare loop."""
 
+import gc
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -40,6 +41,7 @@ class Ratio:
 
 def seconds_per_step(make: Callable[[], Problem], side: Side, steps: int) -> float:
     """Mean over a block, with everything the side does in between; attaching and detaching are not timed."""
+    gc.collect()  # the last block's model, which a finished run may still hold in a cycle
     torch.manual_seed(0)
     with side(make()) as step:
         for _ in range(WARMUP_STEPS):

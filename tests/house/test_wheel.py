@@ -43,7 +43,7 @@ def test_wheel_holds_the_package_and_its_bundle(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "nbtoolkit/static/board.js" in names
     assert not [name for name in names if name.endswith(".map")]
-    top = {re.sub(r"-[\d.]+", "", name.split("/")[0]) for name in names}
+    top = {re.sub(r"-\d[\d.]*(?=\.dist-info)", "", name.split("/")[0]) for name in names}
     assert top == {"nbtoolkit", "nbtoolkit_landscape.dist-info"}
 
 

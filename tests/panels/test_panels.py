@@ -1,5 +1,7 @@
 """Panels draw the numbers of the Dataset, and each variable finds its panel by its dims."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray
@@ -155,5 +157,5 @@ def test_the_table_shows_the_last_step():
 @pytest.mark.parametrize("scale", ["linear", "log"])
 def test_every_panel_can_be_built_without_rows(module, scale):
     ds = dataset(NORMS, param=["a"]).isel(step=slice(0, 0))
-    drawn = {key: list(values) for key, values in module.columns(ds).items()}
+    drawn: dict[str, Any] = {key: list(values) for key, values in module.columns(ds).items()}
     assert module.figure(ColumnDataSource(drawn, name="data"), ds, scale=scale).select_one({"name": "x_range"})

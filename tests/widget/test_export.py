@@ -67,7 +67,7 @@ def notebook(board: Board, *, with_state: bool = True) -> nbformat.NotebookNode:
 
         states = Widget.get_manager_state(drop_defaults=False)["state"]
         nb.metadata["widgets"] = {STATE: {"state": states, "version_major": 2, "version_minor": 0}}
-    return nbformat.from_dict(json.loads(json.dumps(nb, sort_keys=True)))
+    return nbformat.reads(json.dumps(nb, sort_keys=True), as_version=4)
 
 
 def test_a_notebook_becomes_a_page_with_its_board_alive(run):
