@@ -138,54 +138,61 @@ class Rows:
 
 
 class _Part:
-    """All values of a batch that lie on one device."""
+    """All values of a batch that lie on one device: 0-d tensors apart, since they stack at once."""
 
     def __init__(self) -> None:
-        self.tensors: list[Tensor] = []
-        self.places: list[_Place] = []
+        self.scalars: list[Tensor] = []
+        self.scalar_places: list[_Place] = []
+        self.wholes: list[Tensor] = []
+        self.whole_places: list[_Place] = []
+
+    @property
+    def places(self) -> list[_Place]:
+        """Where the stretches of the packed tensor belong, in its order."""
+        return [*self.scalar_places, *self.whole_places]
 
     def packed(self) -> Tensor:
-        """One flat tensor, in the order of the places."""
-        if all(tensor.ndim == 0 for tensor in self.tensors):
-            return torch.stack(self.tensors)
-        return torch.cat([tensor.reshape(-1) for tensor in self.tensors])
+        """One flat tensor."""
+        stacked = [torch.stack(self.scalars)] if self.scalars else []
+        return torch.cat([*stacked, *self.wholes]) if self.wholes else stacked[0]
+
+    def add(self, place: _Place, tensors: list[Tensor], *, scalar: bool) -> None:
+        """Take the values that belong to ``place``."""
+        (self.scalars if scalar else self.wholes).extend(tensors)
+        (self.scalar_places if scalar else self.whole_places).append(place)
 
 
 def _pack(block: Block, output: str, column: list[Any], parts: dict[torch.device, _Part]) -> None:
     """Lay a column of one output out: tensors to the part of their device, numbers into the block."""
     first = column[0]
     if isinstance(first, Tensor):
-        part = parts.setdefault(first.device, _Part())
-        part.tensors.extend(column)
-        part.places.append((block, output, (len(column), *first.shape)))
+        flat = column if first.ndim < 2 else [value.reshape(-1) for value in column]
+        place = (block, output, (len(column), *first.shape))
+        parts.setdefault(first.device, _Part()).add(place, flat, scalar=first.ndim == 0)
         return
     sample = _first_tensor(first)
     if sample is None:
         block.values[output] = np.array(column, np.float64)  # None becomes NaN
         return
-    part = parts.setdefault(sample.device, _Part())
-    part.places.append((block, output, (len(column), len(first))))
-    for items in column:
-        joined = _joined(items)
-        if joined is not None:
-            part.tensors.append(joined)
-        else:
-            part.tensors.extend(items if not block.holes.get(output) else [_beside(item, sample) for item in items])
+    part, place = parts.setdefault(sample.device, _Part()), (block, output, (len(column), len(first)))
+    if output in block.holes:
+        part.add(place, [_beside(item, sample) for items in column for item in items], scalar=True)
+        return
+    joined = [_joined(items) for items in column] if sample.is_cuda and len(first) > 1 else [None]
+    if None in joined:
+        part.add(place, [item for items in column for item in items], scalar=True)
+    else:
+        part.add(place, joined, scalar=False)  # type: ignore[arg-type]
 
 
-def _joined(items: Sequence[Any]) -> Tensor | None:
-    """0-d tensors that lie side by side in memory, as `torch._foreach_norm` makes them on CUDA, as one view."""
-    first, last = items[0], items[-1]
-    if not isinstance(first, Tensor) or not isinstance(last, Tensor) or not first.is_cuda:
+def _joined(items: Sequence[Tensor]) -> Tensor | None:
+    """The results of one `torch._foreach_norm` as one view: on CUDA it lays them side by side in one storage."""
+    first, last, size = items[0], items[-1], items[0].element_size()
+    if last.data_ptr() - first.data_ptr() != size * (len(items) - 1) or last.dtype != first.dtype:
         return None
-    gap, width = first.element_size(), len(items)
-    start, storage = first.data_ptr(), first.untyped_storage().data_ptr()
-    for place, item in enumerate(items):
-        if not isinstance(item, Tensor) or item.data_ptr() != start + gap * place or item.dtype != first.dtype:
-            return None
-    if last.untyped_storage().data_ptr() != storage:
+    if last.untyped_storage().data_ptr() != first.untyped_storage().data_ptr():
         return None
-    return first.as_strided((width,), (1,), first.storage_offset())
+    return first.as_strided((len(items),), (1,), first.storage_offset())
 
 
 def _versions(outputs: Mapping[str, Any]) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -32,6 +33,7 @@ class Board(anywidget.AnyWidget):
 
     Args:
         run: a run being watched, finished, or opened from a file.
+        names: groups of the record whose panels are open at first; by default a choice of six panels.
     """
 
     _esm = traitlets.Unicode().tag(sync=True)
@@ -40,7 +42,7 @@ class Board(anywidget.AnyWidget):
     uid = traitlets.Unicode().tag(sync=True)
     snapshot = traitlets.Bytes().tag(sync=True)
 
-    def __init__(self, run: Any) -> None:
+    def __init__(self, run: Any, names: Sequence[str] | None = None) -> None:
         self._seq = 0
         self._sent: dict[str, int] = {}
         self._last_reset = time.monotonic()
@@ -48,9 +50,10 @@ class Board(anywidget.AnyWidget):
         self._thread = threading.get_ident()
         self._shape = shape(run.record)
         self.run = run
+        self.names = names
         self._pump = Pump.find()
         super().__init__(
-            _esm=bundle.board_js(), uid=uuid4().hex, panels=describe(run.record), asset=shared_asset().model_id
+            _esm=bundle.board_js(), uid=uuid4().hex, panels=describe(run.record, names), asset=shared_asset().model_id
         )
         self.on_msg(self._on_message)
         if run.state != "watching":
@@ -83,7 +86,7 @@ class Board(anywidget.AnyWidget):
         now = shape(self.run.record)
         if now != self._shape:
             self._shape = now
-            self.panels = describe(self.run.record)
+            self.panels = describe(self.run.record, self.names)
             self._send_all()
 
     def _must_repeat(self) -> bool:

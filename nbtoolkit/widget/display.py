@@ -1,12 +1,13 @@
 """Put a run on the screen."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from nbtoolkit.widget.board import Board
 
 
-def show(run: Any) -> Board:
+def show(run: Any, *, names: Sequence[str] | None = None) -> Board:
     """The Board of a run, displayed where there is a notebook to display it in.
 
     A run being watched is followed live; at its end the Board keeps all that was recorded, and a still picture
@@ -14,8 +15,9 @@ def show(run: Any) -> Board:
 
     Args:
         run: a run being watched, finished, or opened from a file.
+        names: instruments and logged values whose panels are open at first; the others are a click away.
     """
-    board = Board(run)
+    board = Board(run, names)
     if _in_notebook():
         _display(board)
     if run.state == "watching":
@@ -57,4 +59,4 @@ def _display_picture(board: Board) -> None:
 
     from nbtoolkit.widget.picture import companion
 
-    display(companion(board.run, board.uid), raw=True)
+    display(companion(board.run, board.uid, board.names), raw=True)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -22,13 +23,17 @@ Panel = tuple[Columns, ModuleType, tuple[str, ...]]
 FIRST = {"curves": 3, "field": 2, "own": 1}  # panels open at first, of each kind
 
 
-def describe(record: Record) -> str:
+def describe(record: Record, names: Sequence[str] | None = None) -> str:
     """All panels of a run as JSON text: ``{"figures": {form: document}, "panels": [...]}``.
 
     Text and not a dict, because Bokeh documents depend on the order of keys, which a saved notebook sorts.
+
+    Args:
+        record: what was measured.
+        names: groups whose panels are open at first; by default those of `first_panels`.
     """
     every = all_panels(record)
-    shown = first_panels(every)
+    shown = first_panels(every, names)
     described = [{**_panel(*panel), "shown": panel in shown} for panel in every]
     # Figures are built for panels still without labels too: now, rather than in the middle of the training.
     forms = {form for panel in described for form in panel["forms"].values()}
@@ -53,8 +58,13 @@ def all_panels(record: Record) -> list[Panel]:
     ]
 
 
-def first_panels(every: list[Panel]) -> list[Panel]:
-    """The panels open at first: of three instruments the curves, of two the field, one thing that the user logs."""
+def first_panels(every: list[Panel], names: Sequence[str] | None = None) -> list[Panel]:
+    """The panels open at first.
+
+    Those of the groups named, else of three instruments the curves, of two the field, and one thing that the user logs.
+    """
+    if names:
+        return [panel for panel in every if panel[0].name in names]
     firsts: dict[tuple, Panel] = {}
     for panel in every:
         firsts.setdefault((panel[0].name, panel[1] is panels.heatmap), panel)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -16,10 +17,10 @@ INCHES = (3.6, 2.3)
 DPI = 100
 
 
-def companion(run: Any, uid: str) -> dict[str, str]:
+def companion(run: Any, uid: str, names: Sequence[str] | None = None) -> dict[str, str]:
     """The picture as an output of its own, by MIME type; the live Board ``uid`` hides it."""
     text = summary(run)
-    png = picture(run)
+    png = picture(run, names)
     if png is None:
         return {"text/plain": text}
     data = base64.b64encode(png).decode()
@@ -36,13 +37,13 @@ def summary(run: Any) -> str:
     return f"{run.name}: {status.state}, {status.step} steps, {status.steps_per_second:.4g} steps/s"
 
 
-def picture(run: Any) -> bytes | None:
-    """A PNG of the panels that the Board shows first; None where there are none."""
+def picture(run: Any, names: Sequence[str] | None = None) -> bytes | None:
+    """A PNG of the panels that the Board shows first, or of the groups named; None where there are none."""
     # Not pyplot: it would touch the user's figures and settings.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    shown = [panel for panel in first_panels(all_panels(run.record)) if len(panel[0]) and has_labels(panel)]
+    shown = [panel for panel in first_panels(all_panels(run.record), names) if len(panel[0]) and has_labels(panel)]
     if not shown:
         return None
     across = min(COLUMNS, len(shown))

@@ -176,7 +176,7 @@ def test_needs_outside_the_list_are_refused_with_the_list() -> None:
         (lambda: instrument(outputs={})(lambda params, /: {}), "at least one of each"),
         (lambda: instrument(outputs=ONE)(lambda: {}), "at least one of each"),
         (lambda: instrument(outputs=ONE, every=0)(lambda params, /: {}), "every=0, expected a whole number"),
-        (lambda: known()["loss"].using(every=1.5), "every=1.5"),
+        (lambda: known()["loss"].using(every=1.5)  # type: ignore[arg-type], "every=1.5"),
         (lambda: known()["loss"].using(depth=3), "no setting 'depth'; its settings are: none"),
     ],
 )

@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -10,6 +11,11 @@ from IPython.core.interactiveshell import InteractiveShell
 import nbtoolkit
 
 Message = Callable[[str], str]
+
+
+def value(shell: InteractiveShell, cell: str) -> Any:
+    """What the cell's last expression gives."""
+    return shell.run_cell(cell).result
 
 
 def test_a_cell_that_names_nothing_is_watched(shell: InteractiveShell) -> None:
@@ -20,15 +26,15 @@ def test_a_cell_that_names_nothing_is_watched(shell: InteractiveShell) -> None:
 
 
 def test_a_cell_keeps_its_value_its_variables_and_its_semicolon(shell: InteractiveShell) -> None:
-    assert shell.run_cell("%%landscape -q\nstep()\ny = 3\ny + 4").result == 7
+    assert value(shell, "%%landscape -q\nstep()\ny = 3\ny + 4") == 7
     assert shell.user_ns["y"] == 3
-    assert shell.run_cell("%%landscape -q\nstep()\ny + 4;").result is None
+    assert value(shell, "%%landscape -q\nstep()\ny + 4;") is None
 
 
 def test_output_gives_the_run_back(shell: InteractiveShell) -> None:
-    run = shell.run_cell("%%landscape -q -o\nstep()\n5").result
+    run = value(shell, "%%landscape -q -o\nstep()\n5")
     assert run.step == 1
-    assert shell.run_cell("%landscape stop -q -o").result is run
+    assert value(shell, "%landscape stop -q -o") is run
 
 
 def test_the_run_has_its_name_while_the_cell_goes_on(shell: InteractiveShell) -> None:
@@ -37,7 +43,7 @@ def test_the_run_has_its_name_while_the_cell_goes_on(shell: InteractiveShell) ->
 
 
 def test_named_model_and_optimizer_are_watched(shell: InteractiveShell) -> None:
-    run = shell.run_cell("%%landscape model optimizer -q -o -i loss -i lr --every 3\nfor _ in range(7): step()").result
+    run = value(shell, "%%landscape model optimizer -q -o -i loss -i lr --every 3\nfor _ in range(7): step()")
     assert run["loss"]["step"].values.tolist() == [0, 3, 6]
     assert list(run.record.groups) == ["loss", "lr"]
 
@@ -49,7 +55,7 @@ def test_an_instrument_of_the_notebook_is_a_name_like_any_other(shell: Interacti
         "def largest(params, /):\n"
         "    return {'size': torch.stack([p.abs().max() for p in params.values()]).max()}\n"
     ).raise_error()
-    run = shell.run_cell("%%landscape -q -o -i largest\nstep()").result
+    run = value(shell, "%%landscape -q -o -i largest\nstep()")
     assert run["largest"]["size"].values[0] > 0
 
 
@@ -95,12 +101,12 @@ def test_store_is_written_and_refused_when_it_exists(shell: InteractiveShell, me
 
 
 def test_watch_status_measure_save_stop(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
-    run = shell.run_cell("%landscape watch model optimizer -q -o").result
+    run = value(shell, "%landscape watch model optimizer -q -o")
     shell.run_cell("for _ in range(6): step()")
     capsys.readouterr()
     shell.run_cell("%landscape")
     assert capsys.readouterr().out.startswith("Linear: watching, step 6, ")
-    data = shell.run_cell("%landscape measure weight_norm -o").result
+    data = value(shell, "%landscape measure weight_norm -o")
     assert data["step"].values[-1] == 6
     shell.run_cell("%landscape save kept.zarr")
     assert Path("kept.zarr").exists()

@@ -64,7 +64,7 @@ def test_plain_xarray_reads_the_store(tmp_path: Path) -> None:
     run.save(tmp_path / "run.zarr")
     tree = xr.open_datatree(tmp_path / "run.zarr", engine="zarr", consolidated=False)
     np.testing.assert_array_equal(tree["grad_norm"]["total"], run["grad_norm"]["total"])
-    assert tree["grad_norm"]["param"].values.tolist() == run["grad_norm"]["param"].values.tolist()
+    assert tree["grad_norm"].to_dataset()["param"].values.tolist() == run["grad_norm"]["param"].values.tolist()
 
 
 def test_parameters_that_appear_later_are_appended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

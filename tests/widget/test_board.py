@@ -126,3 +126,10 @@ def test_at_most_six_panels_are_open_at_first(run):
     assert len(shown) == 6
     assert [panel["kind"] for panel in shown].count("heatmap") == 2
     assert "own0/v" in [panel["id"] for panel in shown]
+
+
+def test_named_groups_alone_are_open(run):
+    run.train(1)
+    told = json.loads(Board(run, ["grad_norm"]).panels)["panels"]
+    assert [panel["group"] for panel in told if panel["shown"]] == ["grad_norm", "grad_norm"]
+    assert len(told) == 3
