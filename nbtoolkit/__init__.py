@@ -1,9 +1,16 @@
 """See how a network trains, while it trains: curves, norms and spectra of a live PyTorch loop."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from nbtoolkit import analysis, instruments, panels
+    from nbtoolkit.capture import Run, open_run, watch
+    from nbtoolkit.instruments import Var, instrument
+    from nbtoolkit.magics import load_ipython_extension
+    from nbtoolkit.widget import export_html, show
+
+    __version__: str
 
 # Names load on first touch, so that `%load_ext nbtoolkit` costs nothing.
 _HOMES = {
@@ -18,10 +25,15 @@ _HOMES = {
 }
 _MODULES = ("instruments", "analysis", "panels")
 
-__all__ = [*_HOMES, *_MODULES, "__version__"]
+__all__ = [
+    "Run", "Var", "__version__", "analysis", "export_html", "instrument", "instruments", "load_ipython_extension",
+    "open_run", "panels", "show", "watch",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("nbtoolkit-landscape")
     if name == "unload_ipython_extension":
         return import_module("nbtoolkit.magics").unload_ipython_extension
     if name in _HOMES:

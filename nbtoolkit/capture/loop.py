@@ -68,7 +68,7 @@ class Loop:
     def labels(self, instrument: Instrument) -> Labels:
         """Labels of the dims that the loop knows; the same object as long as they are the same."""
         known = self._labels.get(instrument.name)
-        if known is None or "term" in known and known["term"] != tuple(self.terms):
+        if known is None or ("term" in known and known["term"] != tuple(self.terms)):
             every = {
                 "param": tuple(self.tensors),
                 "group": tuple(range(len(self.optimizer.param_groups))),

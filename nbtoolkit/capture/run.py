@@ -102,7 +102,7 @@ class Run:
         Raises:
             WatchError: a value is not a scalar, or its name is that of an instrument.
         """
-        for name, value in values.items():
+        for name in values:
             if "/" in name:
                 raise WatchError(f"run.log got the name {name!r}; '/' separates groups, use another sign.")
             if name in self.instruments:

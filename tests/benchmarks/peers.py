@@ -84,11 +84,12 @@ def tensorboard(folder: Path) -> Iterator[Log]:
 @contextmanager
 def wandb(folder: Path) -> Iterator[Log]:
     """Offline, without capture of the console and of the machine's load."""
-    import wandb
+    with mock.patch.dict(os.environ, WANDB_SILENT="true"):
+        import wandb
 
-    settings = wandb.Settings(mode="offline", console="off", silent=True, x_disable_stats=True)
-    with quiet(), wandb.init(project="benchmark", dir=folder, settings=settings) as run:
-        yield lambda values, step: run.log(values, step=step)
+        settings = wandb.Settings(mode="offline", console="off", x_disable_stats=True)
+        with wandb.init(project="benchmark", dir=folder, settings=settings) as run:
+            yield lambda values, step: run.log(values, step=step)
 
 
 @contextmanager

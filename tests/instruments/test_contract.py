@@ -39,7 +39,7 @@ def given(loop: Loop, item: Instrument) -> list[Any]:
         return [loop.give(need) for need in item.needs]
 
 
-@pytest.fixture(params=known().values(), ids=known())
+@pytest.fixture(params=known().values(), ids=list(known()))
 def item(request: pytest.FixtureRequest) -> Instrument:
     return request.param
 
@@ -86,7 +86,9 @@ def test_it_touches_nothing(item: Instrument) -> None:
                 "modes": [module.training for module in problem.model.modules()],
                 "optimizer": problem.optimizer.state_dict(),
                 "inputs": inputs,
-                "random": (torch.get_rng_state(), list(random.getstate()[1]), np.random.get_state()[1]),  # noqa: NPY002
+                "torch": torch.get_rng_state(),
+                "python": list(random.getstate()[1]),
+                "numpy": list(np.random.get_state())[1],  # noqa: NPY002 - the global state is what must not move
             }
         )
 
@@ -142,6 +144,7 @@ def test_the_default_set_is_on_the_shelf() -> None:
 
 # -- declaring -----------------------------------------------------------------------------
 
+FRACTION: Any = 1.5
 ONE = {"value": Var((), units="1", long_name="value")}
 
 
@@ -167,6 +170,7 @@ def test_needs_outside_the_list_are_refused_with_the_list() -> None:
         @instrument(outputs=ONE)
         def wrong(model, /):
             """Asks too much."""
+            return {}
 
 
 @pytest.mark.parametrize(
@@ -176,7 +180,7 @@ def test_needs_outside_the_list_are_refused_with_the_list() -> None:
         (lambda: instrument(outputs={})(lambda params, /: {}), "at least one of each"),
         (lambda: instrument(outputs=ONE)(lambda: {}), "at least one of each"),
         (lambda: instrument(outputs=ONE, every=0)(lambda params, /: {}), "every=0, expected a whole number"),
-        (lambda: known()["loss"].using(every=1.5)  # type: ignore[arg-type], "every=1.5"),
+        (lambda: known()["loss"].using(every=FRACTION), "every=1.5"),
         (lambda: known()["loss"].using(depth=3), "no setting 'depth'; its settings are: none"),
     ],
 )

@@ -35,7 +35,8 @@ def test_half_precision_is_summed_and_returned_in_float32(dtype: torch.dtype) ->
 
 
 def test_duplicate_indices_of_a_sparse_gradient_are_added_first() -> None:
-    sparse = torch.sparse_coo_tensor(torch.tensor([[1, 1, 4]]), torch.tensor([1.0, 2.0, 4.0]), (6,), check_invariants=True)
+    places, values = torch.tensor([[1, 1, 4]]), torch.tensor([1.0, 2.0, 4.0])
+    sparse = torch.sparse_coo_tensor(places, values, (6,), check_invariants=True)
     assert trees.norms({"g": sparse})[0] == 5.0
 
 

@@ -1,0 +1,121 @@
+"""Instruments that fail, cost too much, or are asked by hand; listeners that fail; values of the user's own."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import nbtoolkit
+from nbtoolkit.errors import WatchError
+from tests import problems
+
+
+def test_an_instrument_that_fails_is_nan_with_its_reason_and_training_goes_on() -> None:
+    @nbtoolkit.instrument(outputs={"value": nbtoolkit.Var((), units="1", long_name="value")})
+    def moody(params, /):
+        """Fails."""
+        raise RuntimeError("out of mood")
+
+    problem = problems.mlp()
+    with nbtoolkit.watch(problem.model, problem.optimizer, instruments=[moody]) as run:
+        problem.train(4)
+    assert np.isnan(run["moody"]["value"]).all()
+    assert len(run["moody"]["step"]) == 4
+    assert "RuntimeError: out of mood (4 times, first at step 0)" in run["moody"]["value"].attrs["not_measured"]
+    assert "moody could not be measured" in run.status().notes[0]
+    assert run.state == "finished"
+
+
+def test_an_instrument_that_returns_nonsense_harms_only_itself() -> None:
+    @nbtoolkit.instrument(outputs={"value": nbtoolkit.Var((), units="1", long_name="value")})
+    def odd(params, /):
+        """Returns a word."""
+        return {"value": "much"}
+
+    @nbtoolkit.instrument(outputs={"value": nbtoolkit.Var(("param",), units="1", long_name="value")})
+    def flat(params, /):
+        """Returns a scalar where a vector is declared."""
+        return {"value": torch.tensor(1.0)}
+
+    problem = problems.mlp()
+    loss = nbtoolkit.instruments.loss
+    with nbtoolkit.watch(problem.model, problem.optimizer, instruments=[odd, flat, loss]) as run:
+        problem.train(3)
+    assert run.state == "finished"
+    assert np.isfinite(run["loss"]["loss"]).all()
+    assert np.isnan(run["odd"]["value"]).all()
+    assert "not numbers" in run["odd"]["value"].attrs["not_measured"]
+    assert "dims" in run["flat"]["value"].attrs["not_measured"]
+
+
+def test_a_listener_that_fails_is_dropped_and_training_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nbtoolkit.capture.run.FLUSH_SECONDS", 0.0)
+    problem, calls = problems.mlp(), []
+    with nbtoolkit.watch(problem.model, problem.optimizer) as run:
+
+        def broken(run: Any) -> None:
+            calls.append(run.step)
+            raise OSError("no screen")
+
+        run.listeners.append(broken)
+        problem.train(5)
+    assert calls == [1]
+    assert run.step == 5
+    assert "a listener was dropped: OSError: no screen" in run.status().notes
+
+
+def test_a_costly_instrument_is_stretched_to_the_budget() -> None:
+    @nbtoolkit.instrument(outputs={"value": nbtoolkit.Var((), units="1", long_name="value")}, every=1)
+    def costly(params, /):
+        """Takes far longer than a step."""
+        square = torch.randn(300, 300)
+        for _ in range(40):
+            square = square @ square / 300
+        return {"value": square.sum()}
+
+    problem = problems.mlp()
+    with nbtoolkit.watch(problem.model, problem.optimizer, instruments=[costly], budget=0.2) as run:
+        problem.train(400)
+    steps = run["costly"]["step"].values
+    assert 2 <= len(steps) < 200, "the cadence was not stretched"
+    assert steps.max() > 50
+
+
+def test_measuring_by_hand_adds_a_row_at_the_present_step() -> None:
+    problem = problems.mlp()
+    with nbtoolkit.watch(problem.model, problem.optimizer, instruments=[nbtoolkit.instruments.loss]) as run:
+        problem.train(7)
+        data = run.measure(nbtoolkit.instruments.grad_norm)
+        assert data["step"].values.tolist() == [7]
+        assert float(data["total"][0]) > 0
+        with pytest.raises(WatchError, match="needs updates, which exist only within a step"):
+            run.measure(nbtoolkit.instruments.update_ratio)
+    with pytest.raises(WatchError, match="is finished"):
+        run.measure(nbtoolkit.instruments.grad_norm)
+
+
+def test_logged_values_become_variables_at_their_step() -> None:
+    problem = problems.mlp()
+    with nbtoolkit.watch(problem.model, problem.optimizer) as run:
+        for epoch in range(3):
+            problem.train(5)
+            run.log(accuracy=torch.tensor(0.5 + epoch / 10), epoch=epoch)
+    assert run["accuracy"]["step"].values.tolist() == [5, 10, 15]
+    np.testing.assert_allclose(run["accuracy"]["accuracy"], [0.5, 0.6, 0.7], rtol=1e-6)
+    assert run["epoch"]["epoch"].values.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"loss": 1.0}, "is an instrument of this run"),
+        ({"a/b": 1.0}, "'/' separates groups"),
+        ({"many": torch.zeros(3)}, "log scalars"),
+        ({"word": "high"}, "log scalars"),
+    ],
+)
+def test_what_cannot_be_logged_is_refused(values: dict, message: str) -> None:
+    problem = problems.mlp()
+    with nbtoolkit.watch(problem.model, problem.optimizer) as run, pytest.raises(WatchError, match=message):
+        run.log(**values)
