@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from nbtoolkit.capture.rows import Block
+from nbtoolkit.capture.stretch import Block
 from nbtoolkit.instruments import Instrument
 from nbtoolkit.store.columns import Columns
 

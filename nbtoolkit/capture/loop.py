@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nbtoolkit.capture import names
-from nbtoolkit.capture.rows import Labels
+from nbtoolkit.capture.stretch import Labels
 from nbtoolkit.instruments import Instrument
 from nbtoolkit.numerics import trees
 
@@ -26,13 +26,13 @@ class Loop:
         self.models = dict(models)
         self.tensors: dict[str, Tensor] = {}
         self.current_loss: Tensor | None = None
-        self.terms: dict[str, Any] = {}
+        self.version = 0  # grows when the labels of any dim change
         self.current_clock: dict[str, float] = {}
         self._identity: list[int] = []
-        self._initial: dict[str, Tensor] | None = None
+        self._initial: dict[str, Tensor] = {}
         self._before: dict[str, Tensor] | None = None
-        self._cache: dict[str, Any] = {}
-        self._labels: dict[str, dict[str, tuple[Any, ...]]] = {}
+        self._updates: dict[str, Tensor | None] | None = None
+        self._terms: dict[str, Any] = {}
 
     def held(self) -> list[Tensor]:
         """The tensors that the optimizer holds."""
@@ -40,43 +40,38 @@ class Loop:
 
     def begin(self, *, remember_initial: bool, keep_params: bool) -> None:
         """Start a step: see whether the parameters are still the same ones, keep what the step will change."""
-        identity = [id(tensor) for tensor in self.held()]
+        identity = [id(tensor) for group in self.optimizer.param_groups for tensor in group["params"]]
         if identity != self._identity:
             self._identity = identity
             self.tensors = names.named(self.optimizer, self.models)
-            self._labels = {}
-        if remember_initial:
-            self._remember_initial()
+            self.version += 1
+            if remember_initial:
+                self._remember_initial()
         if keep_params:
             self._before = trees.clone(self.tensors)
 
     def end(self) -> None:
         """End a step: let go of everything that belonged to it, so that its memory is free for the next."""
-        self._cache.clear()
-        self._before = self.current_loss = None
-        if self.terms:
-            self.terms = {}
+        self.current_loss = None
+        if self._before is not None:
+            self._before = self._updates = None
+        if self._terms:
+            self._terms = dict.fromkeys(self._terms)
 
-    def give(self, need: str) -> Any:
-        """The value of one need, made once a step."""
-        try:
-            return self._cache[need]
-        except KeyError:
-            value = self._cache[need] = getattr(self, need)()
-            return value
+    def set_terms(self, terms: Mapping[str, Any]) -> None:
+        """Take the user's named parts of this step's loss."""
+        self.version += not terms.keys() <= self._terms.keys()
+        self._terms |= {key: term.detach().clone() if isinstance(term, Tensor) else term for key, term in terms.items()}
 
     def labels(self, instrument: Instrument) -> Labels:
-        """Labels of the dims that the loop knows; the same object as long as they are the same."""
-        known = self._labels.get(instrument.name)
-        if known is None or ("term" in known and known["term"] != tuple(self.terms)):
-            every = {
-                "param": tuple(self.tensors),
-                "group": tuple(range(len(self.optimizer.param_groups))),
-                "term": tuple(self.terms),
-            }
-            dims = {dim for var in instrument.outputs.values() for dim in var.dims}
-            known = self._labels[instrument.name] = {dim: every[dim] for dim in every if dim in dims}
-        return known
+        """Labels of the dims that the loop knows, for the outputs of an instrument."""
+        known = {
+            "param": tuple(self.tensors),
+            "group": tuple(range(len(self.optimizer.param_groups))),
+            "term": tuple(self._terms),
+        }
+        dims = {dim for var in instrument.outputs.values() for dim in var.dims}
+        return {dim: known[dim] for dim in known if dim in dims}
 
     def params(self) -> dict[str, Tensor]:
         """Parameters before the step, detached."""
@@ -86,7 +81,7 @@ class Loop:
 
     def initial_params(self) -> dict[str, Tensor]:
         """Copies of the parameters when each was first seen."""
-        return self._initial or {}
+        return self._initial
 
     def grads(self) -> dict[str, Tensor | None]:
         """Gradients as the optimizer will use them: unscaled also where a fused optimizer does that itself."""
@@ -100,16 +95,18 @@ class Loop:
 
     def updates(self) -> dict[str, Tensor | None]:
         """Parameters after the step minus before."""
-        after = {name: tensor.detach() for name, tensor in self.tensors.items()}
-        return trees.difference(after, self._before or {})
+        if self._updates is None:
+            after = {name: tensor.detach() for name, tensor in self.tensors.items()}
+            self._updates = trees.difference(after, self._before or {})
+        return self._updates
 
     def loss(self) -> Tensor | None:
         """Loss whose gradient the step follows."""
         return self.current_loss
 
     def loss_terms(self) -> dict[str, Any]:
-        """Named additive parts of the loss, as the user gave them for this step."""
-        return self.terms
+        """Named additive parts of the loss, as the user gave them for this step; None where not given."""
+        return self._terms
 
     def lr(self) -> list[Any]:
         """Learning rate of each group."""
@@ -124,8 +121,5 @@ class Loop:
         return self.current_clock
 
     def _remember_initial(self) -> None:
-        if self._initial is None:
-            self._initial = trees.clone(self.tensors)
-        elif len(self._initial) < len(self.tensors):
-            fresh = {name: tensor for name, tensor in self.tensors.items() if name not in self._initial}
-            self._initial |= trees.clone(fresh)
+        fresh = {name: tensor for name, tensor in self.tensors.items() if name not in self._initial}
+        self._initial |= trees.clone(fresh)

@@ -27,6 +27,11 @@ class Losses:
         self._scaled: tuple[Any, Tensor, Tensor] | None = None
         self._before: list[tuple[int, int]] | None = None
 
+    @property
+    def pending(self) -> bool:
+        """Whether a backward pass has been seen since the last step."""
+        return bool(self._seen)
+
     def before(self, *, alone: bool) -> None:
         """Look at the gradients before a backward pass; ``alone`` when no other run could own it."""
         if self._seen and all(param.grad is None for param in self._params()):

@@ -11,8 +11,9 @@ import numpy as np
 from torch import Tensor
 
 from nbtoolkit.capture import intake, taps
-from nbtoolkit.capture.rows import Labels, Rows
+from nbtoolkit.capture.rows import Rows
 from nbtoolkit.capture.status import Status, ended_by
+from nbtoolkit.capture.stretch import Labels
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
 from nbtoolkit.store.columns import Record
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from nbtoolkit.store.files import Appender
 
 FLUSH_SECONDS = 0.1
+NO_LABELS: Labels = {}
 
 
 class Run:
@@ -111,13 +113,12 @@ class Run:
         with self.lock:
             for name, scalar in scalars.items():
                 self.record.group(name, {name: Var((), units="1", long_name=name)}, {"reference": "run.log"})
-                self.rows.add(name, self.step, {name: scalar}, {})
+                self.rows.add(name, self.step, {name: scalar}, NO_LABELS)
 
     def log_terms(self, **terms: Any) -> None:
         """Name the additive terms of this step's loss, e.g. ``run.log_terms(ce=ce, decay=decay)``."""
         if self.steps is not None:
-            kept = {key: term.detach().clone() if hasattr(term, "detach") else term for key, term in terms.items()}
-            self.steps.loop.terms |= kept
+            self.steps.loop.set_terms(terms)
 
     # -- keeping and ending ----------------------------------------------------------------
 

@@ -3,23 +3,35 @@
 import math
 from collections.abc import Sequence
 
+from nbtoolkit.capture.loop import Loop
+from nbtoolkit.capture.stretch import Labels
 from nbtoolkit.instruments import Instrument
 
 SMOOTHING = 0.3  # weight of the newest timing
 
 
 class Attached:
-    """An instrument at work in one run: its cadence now, and the seconds it takes."""
+    """An instrument at work in one run: its cadence now, the seconds it takes, what it is given.
 
-    def __init__(self, instrument: Instrument) -> None:
+    Args:
+        instrument: what is attached.
+        loop: gives what it needs.
+    """
+
+    def __init__(self, instrument: Instrument, loop: Loop) -> None:
         self.instrument = instrument
+        self.gives = [getattr(loop, need) for need in instrument.needs]
+        self.labels: Labels = {}
+        self.labels_version = -1
         self.every = instrument.every
         self.due_at = 0
         self.seconds: float | None = None
         self.exempt = instrument.forward_passes() == 0
         self.always = self.exempt and instrument.every == 1
+        self.wants_loss = "loss" in instrument.needs
         self.wants_updates = "updates" in instrument.needs
-        self.after_step = self.wants_updates or "clock" in instrument.needs
+        self.wants_clock = "clock" in instrument.needs
+        self.after_step = self.wants_updates or self.wants_clock
 
     def timed(self, seconds: float) -> None:
         """Take note of what one measurement took."""
@@ -31,11 +43,12 @@ class Schedule:
 
     Args:
         instruments: what is attached.
+        loop: gives what they need.
         budget: the largest share of training time that the costly instruments may take together.
     """
 
-    def __init__(self, instruments: Sequence[Instrument], budget: float) -> None:
-        self.attached = [Attached(instrument) for instrument in instruments]
+    def __init__(self, instruments: Sequence[Instrument], loop: Loop, budget: float) -> None:
+        self.attached = [Attached(instrument, loop) for instrument in instruments]
         self.budget = budget
         self.stretches = not all(item.exempt for item in self.attached)
         self._always = [item for item in self.attached if item.always]

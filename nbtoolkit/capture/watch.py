@@ -91,7 +91,8 @@ def begin(
             f"nbtoolkit: {earlier.name!r} was watching this optimizer; it now ends with what it has measured.",
             stacklevel=3,
         )
-    run.steps = Steps(run, Loop(optimizer, models), Schedule(chosen, budget))
+    loop = Loop(optimizer, models)
+    run.steps = Steps(run, loop, Schedule(chosen, loop, budget))
     run.steps.attach()
     _watched[optimizer] = run
     return run

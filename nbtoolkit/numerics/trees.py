@@ -1,12 +1,15 @@
 """Arithmetic on named tensors: dicts of name -> tensor, the tensors on any device."""
 
 from collections.abc import Mapping
+from operator import attrgetter
+from typing import Any
 
 import torch
 from torch import Tensor
 
 HALF = (torch.float16, torch.bfloat16)
-WIDE = (torch.float32, torch.float64)
+WIDE = {torch.float32, torch.float64}
+DTYPE = attrgetter("dtype")
 
 
 def norms(tree: Mapping[str, Tensor | None]) -> list[Tensor | None]:
@@ -15,9 +18,12 @@ def norms(tree: Mapping[str, Tensor | None]) -> list[Tensor | None]:
     Half-precision tensors are summed and returned in float32. Sparse tensors count their
     coalesced values. One fused call; nothing waits for the device.
     """
-    tensors = list(tree.values())
-    if tensors and all(tensor is not None and tensor.dtype in WIDE and not tensor.is_sparse for tensor in tensors):
-        return list(torch._foreach_norm(tensors, 2))  # type: ignore[arg-type]
+    tensors: list[Any] = list(tree.values())
+    try:
+        if WIDE.issuperset(map(DTYPE, tensors)) and tensors:
+            return list(torch._foreach_norm(tensors, 2))
+    except (AttributeError, RuntimeError):  # holes, or sparse tensors
+        pass
     present = [(place, _values(tensor)) for place, tensor in enumerate(tensors) if tensor is not None]
     result: list[Tensor | None] = [None] * len(tree)
     narrow = [item for item in present if item[1].dtype in HALF]

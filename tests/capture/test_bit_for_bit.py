@@ -53,6 +53,10 @@ def differences(a: Any, b: Any, path: str = "") -> list[str]:
     return [] if a == b else [path]
 
 
+def read_everything(run: nbtoolkit.Run) -> None:
+    run.data.to_dict()
+
+
 def trained(name: str, *, watched: bool, **options: Any) -> dict[str, Any]:
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002
@@ -63,7 +67,7 @@ def trained(name: str, *, watched: bool, **options: Any) -> dict[str, Any]:
             models = list(problem.models.values())
             for model, optimizer in zip(models, problem.optimizers.values(), strict=True):
                 run = nbtoolkit.watch(model, optimizer, instruments=every_step, **options)
-                run.listeners.append(lambda run: run.data.to_dict())
+                run.listeners.append(read_everything)
                 stack.enter_context(run)
         problem.train(STEPS)
     return everything(problem)

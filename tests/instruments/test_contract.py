@@ -26,7 +26,7 @@ def gathered() -> tuple[problems.Problem, Loop]:
     loop = Loop(problem.optimizer, problem.models)
     loop.begin(remember_initial=True, keep_params=True)
     loop.current_loss = torch.tensor(0.7)
-    loop.terms = {"ce": torch.tensor(0.5), "decay": torch.tensor(0.2)}
+    loop.set_terms({"ce": torch.tensor(0.5), "decay": torch.tensor(0.2)})
     loop.current_clock = {"steps": 10, "seconds": 0.1, "measuring": 0.01}
     with torch.no_grad():
         for param in problem.model.parameters():
@@ -36,7 +36,7 @@ def gathered() -> tuple[problems.Problem, Loop]:
 
 def given(loop: Loop, item: Instrument) -> list[Any]:
     with torch.no_grad():
-        return [loop.give(need) for need in item.needs]
+        return [getattr(loop, need)() for need in item.needs]
 
 
 @pytest.fixture(params=known().values(), ids=list(known()))
@@ -135,7 +135,7 @@ def test_every_panel_of_it_is_better_than_a_table(item: Instrument) -> None:
 def test_every_need_can_be_given() -> None:
     _, loop = gathered()
     for need in NEEDS:
-        assert loop.give(need) is not None, need
+        assert getattr(loop, need)() is not None, need
 
 
 def test_the_default_set_is_on_the_shelf() -> None:
