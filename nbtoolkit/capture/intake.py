@@ -26,7 +26,7 @@ def take(block: Block, columns: Columns, instrument: Instrument | None, note: Ca
         _flag_non_finite(block, columns, note)
         try:
             values = block.values if instrument is None else instrument.finish(block.values)
-            _check_dims(values, columns)
+            _check_shapes(values, columns, block.labels)
         except Exception as error:
             reason, values = f"{type(error).__name__}: {error}".splitlines()[0], {}
     if reason:
@@ -37,11 +37,14 @@ def take(block: Block, columns: Columns, instrument: Instrument | None, note: Ca
     columns.append(block.steps, values, _labels(columns, values, block.labels))
 
 
-def _check_dims(values: Mapping[str, np.ndarray], columns: Columns) -> None:
+def _check_shapes(values: Mapping[str, np.ndarray], columns: Columns, labels: Mapping[str, Any]) -> None:
     for output, array in values.items():
         dims = columns.variables[output].dims
         if array.ndim != 1 + len(dims):
             raise ValueError(f"{output} has {array.ndim - 1} dims where {dims} are declared")
+        for dim, size in zip(dims, array.shape[1:], strict=True):
+            if dim in labels and len(labels[dim]) != size:
+                raise ValueError(f"{output} has {size} values along {dim}, of which there are {len(labels[dim])}")
 
 
 def _explain_holes(block: Block, columns: Columns) -> None:

@@ -25,6 +25,7 @@ class Losses:
         self._params = params
         self._seen: list[tuple[Tensor, int]] = []
         self._scaled: tuple[Any, Tensor, Tensor] | None = None
+        self._compiled: bool | None = None
         self._before: list[tuple[int, int]] | None = None
 
     @property
@@ -43,13 +44,9 @@ class Losses:
         if self._before is not None and self._before == self._gradient_versions():
             return
         for loss in losses:
-            self.take(loss)
-
-    def take(self, loss: Tensor) -> None:
-        """Count ``loss`` among those of this step."""
-        if self._scaled is not None:
-            loss = self._unscaled(loss)
-        self._seen.append((loss, loss._version))
+            if self._scaled is not None:
+                loss = self._unscaled(loss)
+            self._seen.append((loss, loss._version))
 
     def scaled(self, loss: Tensor, scaled: Tensor, scale: Tensor) -> None:
         """A GradScaler has made ``scaled`` out of ``loss``."""
@@ -72,7 +69,9 @@ class Losses:
             if loss._version != version:
                 return None, "the loss was changed in place between backward() and the step"
             part = loss.detach().reshape(()) if loss.ndim else loss.detach()
-            if type(loss.grad_fn).__name__ == COMPILED:
+            if self._compiled is None:
+                self._compiled = type(loss.grad_fn).__name__ == COMPILED
+            if self._compiled:
                 part = part.clone()
             total = part if total is None else total + part.to(total.device)
         return total, ""

@@ -38,6 +38,16 @@ class Attached:
         self.seconds = seconds if self.seconds is None else self.seconds + SMOOTHING * (seconds - self.seconds)
 
 
+class Due:
+    """What is to be measured at one step, split by the moment at which it can be."""
+
+    def __init__(self, items: Sequence[Attached]) -> None:
+        self.before = [item for item in items if not item.after_step]
+        self.after = [item for item in items if item.after_step]
+        self.wants_loss = any(item.wants_loss for item in items)
+        self.wants_updates = any(item.wants_updates for item in items)
+
+
 class Schedule:
     """Decides what is measured at a step.
 
@@ -51,19 +61,19 @@ class Schedule:
         self.attached = [Attached(instrument, loop) for instrument in instruments]
         self.budget = budget
         self.stretches = not all(item.exempt for item in self.attached)
-        self._always = [item for item in self.attached if item.always]
+        self._always = Due([item for item in self.attached if item.always])
         self._sometimes = [item for item in self.attached if not item.always]
-        self._next = 0
+        self._next = 0.0
 
-    def due(self, step: int) -> list[Attached]:
+    def due(self, step: int) -> Due:
         """What is to be measured at ``step``."""
         if step < self._next:
             return self._always
         due = [item for item in self._sometimes if step >= item.due_at]
         for item in due:
             item.due_at = (step // item.every + 1) * item.every
-        self._next = min((item.due_at for item in self._sometimes), default=step + 1)
-        return [item for item in self.attached if item.always or item in due]
+        self._next = min((item.due_at for item in self._sometimes), default=math.inf)
+        return Due([item for item in self.attached if item.always or item in due])
 
     def measured(self, item: Attached, step: int, seconds: float, step_seconds: float | None) -> None:
         """Note what a measurement by a costly instrument took, and fix the next one.

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from nbtoolkit.capture import taps
 from nbtoolkit.capture.loop import Loop
 from nbtoolkit.capture.losses import Losses
-from nbtoolkit.capture.schedule import Attached, Schedule
+from nbtoolkit.capture.schedule import Attached, Due, Schedule
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nbtoolkit.capture.run import Run
 
 WITHIN_STEP = ("loss", "loss_terms", "updates", "clock")
+NOTHING = Due([])
 SMOOTHING = 0.1  # weight of the newest step time
 
 
@@ -41,7 +42,7 @@ class Steps:
         self.losses = Losses(loop.held)
         self.measuring = self._measured_until = 0.0
         self.train_seconds: float | None = None
-        self._due: list[Attached] = []
+        self._due = NOTHING
         self._begun = self._last_end = perf_counter()
         self._clock = (0, self._begun, 0.0)
         self._awaiting_closure = False
@@ -138,7 +139,7 @@ class Steps:
     def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if self._awaiting_closure:
             self._awaiting_closure = False
-            self._due = []
+            self._due = NOTHING
         if self.schedule.stretches:
             self._time_step()
         self._guarded(self._measure_after)
@@ -163,22 +164,19 @@ class Steps:
         run, loop = self.run, self.loop
         self._due = due = self.schedule.due(run.step)
         loop.current_loss, reason = self.losses.total()
-        if reason and any(item.wants_loss for item in due):
+        if reason and due.wants_loss:
             run.missing_loss(run.step, reason)
-        keep = any([item.wants_updates for item in due])
-        loop.begin(remember_initial=self._remember_initial, keep_params=keep)
-        for item in due:
-            if not item.after_step:
-                self._measure(item)
+        loop.begin(remember_initial=self._remember_initial, keep_params=due.wants_updates)
+        for item in due.before:
+            self._measure(item)
 
     def _measure_after(self) -> None:
         run = self.run
-        for item in self._due:
-            if item.after_step:
-                if item.wants_clock:
-                    self.loop.current_clock = self._read_clock()
-                self._measure(item)
-        self._due = []
+        for item in self._due.after:
+            if item.wants_clock:
+                self.loop.current_clock = self._read_clock()
+            self._measure(item)
+        self._due = NOTHING
         self.loop.end()
         if self.losses.pending:
             self.losses.forget()

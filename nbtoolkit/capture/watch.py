@@ -176,9 +176,7 @@ class Discovery:
         assert run.steps is not None
         for one in scaled:
             run.steps.loss_scaled(*one)
-        for loss in seen:
-            if own & losses.leaves(loss):
-                run.steps.losses.take(loss)
+        run.steps.losses.after([loss for loss in seen if own & losses.leaves(loss)])
         self.started(run)
 
     def _name(self, optimizer: Optimizer) -> str:

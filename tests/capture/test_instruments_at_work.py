@@ -38,15 +38,27 @@ def test_an_instrument_that_returns_nonsense_harms_only_itself() -> None:
         """Returns a scalar where a vector is declared."""
         return {"value": torch.tensor(1.0)}
 
+    @nbtoolkit.instrument(outputs={"value": nbtoolkit.Var(("param",), units="1", long_name="value")})
+    def short(params, /):
+        """Returns fewer values than there are parameters."""
+        return {"value": torch.ones(3)}
+
+    @nbtoolkit.instrument(outputs={"value": nbtoolkit.Var((), units="1", long_name="value")})
+    def empty(params, /):
+        """Forgets what it declared."""
+        return {"other": 1.0}
+
     problem = problems.mlp()
     loss = nbtoolkit.instruments.loss
-    with nbtoolkit.watch(problem.model, problem.optimizer, instruments=[odd, flat, loss]) as run:
+    with nbtoolkit.watch(problem.model, problem.optimizer, instruments=[odd, flat, short, empty, loss]) as run:
         problem.train(3)
     assert run.state == "finished"
     assert np.isfinite(run["loss"]["loss"]).all()
     assert np.isnan(run["odd"]["value"]).all()
     assert "not numbers" in run["odd"]["value"].attrs["not_measured"]
     assert "dims" in run["flat"]["value"].attrs["not_measured"]
+    assert "3 values along param, of which there are 4" in run["short"]["value"].attrs["not_measured"]
+    assert "KeyError" in run["empty"]["value"].attrs["not_measured"]
 
 
 def test_a_listener_that_fails_is_dropped_and_training_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
