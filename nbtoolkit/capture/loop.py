@@ -1,5 +1,6 @@
 """What a training loop gives to instruments: one method for each need of the contract."""
 
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch.optim import Optimizer
 
 from nbtoolkit.capture import names
 from nbtoolkit.capture.stretch import Labels
+from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
 from nbtoolkit.numerics import trees
 
@@ -22,7 +24,8 @@ class Loop:
     """
 
     def __init__(self, optimizer: Optimizer, models: Mapping[str, nn.Module]) -> None:
-        self.optimizer = optimizer
+        # Weak, so that an optimizer that the user has dropped can be seen to be gone.
+        self._optimizer = weakref.ref(optimizer)
         self.models = dict(models)
         self.tensors: dict[str, Tensor] = {}
         self.current_loss: Tensor | None = None
@@ -33,6 +36,19 @@ class Loop:
         self._before: dict[str, Tensor] | None = None
         self._updates: dict[str, Tensor | None] | None = None
         self._terms: dict[str, Any] = {}
+
+    @property
+    def gone(self) -> bool:
+        """Whether the optimizer no longer exists, and so will never step again."""
+        return self._optimizer() is None
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """Whose steps are watched."""
+        optimizer = self._optimizer()
+        if optimizer is None:
+            raise WatchError("the optimizer that this run watched no longer exists.")
+        return optimizer
 
     def held(self) -> list[Tensor]:
         """The tensors that the optimizer holds."""

@@ -88,7 +88,7 @@ class Steps:
     def before_backward(self, losses: Sequence[Tensor]) -> None:
         """Note the state of the gradients, where they tell whose the loss is."""
         alone = Steps.attached_count == 1
-        if alone and not self.losses.pending:
+        if self.loop.gone or (alone and not self.losses.pending):
             return
         try:
             self.losses.before(alone=alone)
@@ -97,6 +97,8 @@ class Steps:
 
     def after_backward(self, losses: Sequence[Tensor]) -> None:
         """Take the losses of the backward pass that has run."""
+        if self.loop.gone:
+            return
         try:
             self.losses.after(losses)
         except Exception as error:
@@ -104,7 +106,7 @@ class Steps:
 
     def gradients_zeroed(self, owner: Optimizer | nn.Module) -> None:
         """Start collecting losses anew."""
-        if not self.losses.pending:
+        if not self.losses.pending or self.loop.gone:
             return
         if owner is self.loop.optimizer or any(owner is model for model in self.loop.models.values()):
             self.losses.forget()

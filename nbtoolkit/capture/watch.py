@@ -170,6 +170,9 @@ class Discovery:
         if options.get("store") is not None and self.runs:
             path = Path(options["store"])
             options["store"] = path.with_name(f"{path.stem}-{len(self.runs) + 1}{path.suffix}")
+        for earlier in self.runs:  # in a sweep, models that are done with are let go
+            if earlier.steps is not None and earlier.steps.loop.gone:
+                earlier.detach()
         run = begin(optimizer, models, name=self._name(optimizer), **options)
         self.runs.append(run)
         own = {id(param) for param in names.held(optimizer)}

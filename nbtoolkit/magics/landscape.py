@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nbtoolkit.capture import Run
     from nbtoolkit.instruments import Instrument
 
+MOST_BOARDS = 4  # in one cell: a sweep may begin hundreds of runs
 NO_STEP = (
     "%%landscape saw no optimizer step in this cell, so there is nothing to show: it watches the step() of "
     "torch.optim optimizers that the cell itself runs."
@@ -31,6 +32,7 @@ class LandscapeMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self.runs: list[Run] = []
+        self._before_cell = 0
 
     @no_var_expand
     @line_cell_magic
@@ -64,6 +66,7 @@ class LandscapeMagics(Magics):
 
         model, optimizer = (self._variable(word) for word in command.words)
         run = watch(model, optimizer, **self._watch_options(command))
+        self._before_cell = len(self.runs)
         self._began(command, run)
         return run
 
@@ -114,7 +117,7 @@ class LandscapeMagics(Magics):
 
     def _cell(self, command: grammar.Command, cell: str) -> Any:
         __tracebackhide__ = True
-        began = len(self.runs)
+        self._before_cell = began = len(self.runs)
         watching = self._watching(command)
         with watching:
             value = execute.cell(self.shell, cell)
@@ -146,10 +149,15 @@ class LandscapeMagics(Magics):
         self.runs.append(run)
         if "variable" in command.options:
             self.shell.user_ns[command.options["variable"]] = run
-        if "--quiet" not in command.switches:
+        if "--quiet" in command.switches:
+            return
+        shown = len(self.runs) - self._before_cell
+        if shown <= MOST_BOARDS:
             from nbtoolkit.widget import show
 
             show(run)
+        if shown == MOST_BOARDS:
+            print(f"runs after the first {MOST_BOARDS} are recorded without a Board; -o gives all of them back")
 
     # -- words to things -------------------------------------------------------------------
 

@@ -245,3 +245,22 @@ def test_gradients_are_let_go_after_the_step() -> None:
         gradient = weakref.ref(next(problem.model.parameters()).grad)  # type: ignore[arg-type]
         problem.optimizer.zero_grad()
         assert gradient() is None, "capture holds a gradient of the last step"
+
+
+def test_a_sweep_in_one_cell_is_one_run_each_and_lets_finished_models_go() -> None:
+    models: list[weakref.ref] = []
+
+    def train(lr: float) -> None:
+        problem = problems.mlp(lr=lr)
+        models.append(weakref.ref(problem.model))
+        problem.train(3)
+
+    with Discovery({}) as found:
+        for lr in (0.1, 0.2, 0.3):
+            train(lr)
+            gc.collect()
+        alive = [model() is not None for model in models]
+    assert alive == [False, False, True]
+    assert [run["lr"]["lr"].values[0, 0] for run in found.runs] == [0.1, 0.2, 0.3]
+    assert [run.step for run in found.runs] == [3, 3, 3]
+    assert len({run.name for run in found.runs}) == 3
