@@ -22,19 +22,29 @@ def take(block: Block, columns: Columns, instrument: Instrument | None, note: Ca
     reason = block.reason
     values: Mapping[str, np.ndarray] = {}
     if block.values and not reason:
-        _explain_holes(block, columns)
-        _flag_non_finite(block, columns, note)
         try:
-            values = block.values if instrument is None else instrument.finish(block.values)
+            _explain_holes(block, columns)
+            _flag_non_finite(block, columns, note)
+            values = block.values if instrument is None else instrument.finish(_masked(block))
             _check_shapes(values, columns, block.labels)
+            _explain_derived(block, columns, values)
         except Exception as error:
             reason, values = f"{type(error).__name__}: {error}".splitlines()[0], {}
     if reason:
         note(f"{columns.name} could not be read at step {block.steps[0]}: {reason}")
         for output in columns.variables:
             columns.missing(output, block.steps[0], reason, len(block.steps))
-    _explain_derived(block, columns, values)
     columns.append(block.steps, values, _labels(columns, values, block.labels))
+
+
+def _masked(block: Block) -> dict[str, np.ndarray]:
+    """The values with a mask over what the loop did not give, which is not the same as a NaN it gave."""
+    values = dict(block.values)
+    for output, places in block.holes.items():
+        mask = np.zeros(values[output].shape, bool)
+        mask.reshape(len(mask), -1)[:, list(places)] = True
+        values[output] = np.ma.masked_array(values[output], mask)
+    return values
 
 
 def _check_shapes(values: Mapping[str, np.ndarray], columns: Columns, labels: Mapping[str, Any]) -> None:
@@ -53,7 +63,8 @@ def _explain_holes(block: Block, columns: Columns) -> None:
         if output not in columns.variables or (block.values[output].ndim == 1 and reasons):
             continue
         dims = columns.variables[output].dims
-        names = ", ".join(str(block.labels[dims[0]][place]) for place in places) if dims else "this step"
+        labels = block.labels.get(dims[0], range(max(places) + 1)) if dims else ()
+        names = ", ".join(str(labels[place]) for place in places) if dims else "this step"
         columns.missing(output, block.steps[0], f"the loop gives none for {names}", len(block.steps))
 
 

@@ -29,6 +29,7 @@ class Loop:
         self.models = dict(models)
         self.tensors: dict[str, Tensor] = {}
         self.current_loss: Tensor | None = None
+        self.on_cuda = False
         self.version = 0  # grows when the labels of any dim change
         self.current_clock: dict[str, float] = {}
         self._identity: list[int] = []
@@ -61,6 +62,7 @@ class Loop:
             self._identity = identity
             self.tensors = names.named(self.optimizer, self.models)
             self.version += 1
+            self.on_cuda = any(tensor.is_cuda for tensor in self.tensors.values())
             if remember_initial:
                 self._remember_initial()
         if keep_params:
@@ -126,11 +128,12 @@ class Loop:
 
     def lr(self) -> list[Any]:
         """Learning rate of each group."""
-        return [group.get("lr") for group in self.optimizer.param_groups]
+        return [_copied(group.get("lr")) for group in self.optimizer.param_groups]
 
     def momentum(self) -> list[Any]:
         """Momentum, or the first beta, of each group."""
-        return [group.get("momentum", group.get("betas", (None,))[0]) for group in self.optimizer.param_groups]
+        groups = self.optimizer.param_groups
+        return [_copied(group.get("momentum", group.get("betas", (None,))[0])) for group in groups]
 
     def clock(self) -> dict[str, float]:
         """Steps, seconds and measuring seconds since this was last asked."""
@@ -139,3 +142,8 @@ class Loop:
     def _remember_initial(self) -> None:
         fresh = {name: tensor for name, tensor in self.tensors.items() if name not in self._initial}
         self._initial |= trees.clone(fresh)
+
+
+def _copied(value: Any) -> Any:
+    """A hyperparameter that is a tensor, copied: a schedule changes it in place."""
+    return value.detach().clone() if isinstance(value, Tensor) else value

@@ -1,5 +1,6 @@
 """The loss of a step: which backward passes made the gradient that the optimizer is about to use."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ SEARCH_DEPTH = 8  # nodes between a scaled loss and what backward is called on, 
 class Losses:
     """Collects the losses of one optimizer's step; its gradients add, so its losses add.
 
+    Whose a loss is: the backward pass changed the gradient of the witness, a parameter that an
+    earlier loss of ours reached. Where it did not, the graph of the loss is searched for the parameters.
+
     Args:
         params: gives the tensors that the optimizer holds.
     """
@@ -26,27 +30,52 @@ class Losses:
         self._seen: list[tuple[Tensor, int]] = []
         self._scaled: tuple[Any, Tensor, Tensor] | None = None
         self._compiled: bool | None = None
-        self._before: list[tuple[int, int]] | None = None
+        self._witness: weakref.ref[Tensor] | None = None
+        self._before: list[tuple[Tensor, tuple[int, int]]] = []
 
     @property
     def pending(self) -> bool:
         """Whether a backward pass has been seen since the last step."""
         return bool(self._seen)
 
-    def before(self, *, alone: bool) -> None:
-        """Look at the gradients before a backward pass; ``alone`` when no other run could own it."""
+    def before(self, *, look: bool) -> None:
+        """Note the gradients before a backward pass.
+
+        Args:
+            look: whether gradients may be read: not on a thread beside the one that may be writing them.
+        """
+        self._before = []
+        if not look:
+            return
         if self._seen and all(param.grad is None for param in self._params()):
             self.forget()
-        self._before = None if alone else self._gradient_versions()
+        self._before = [(param, _version(param)) for param in self._witnesses()]
 
-    def after(self, losses: Sequence[Tensor]) -> None:
-        """Take the losses of a backward pass, if it reached this optimizer's parameters."""
-        if self._before is not None and self._before == self._gradient_versions():
-            return
+    def after(self, losses: Sequence[Tensor]) -> bool:
+        """Take the losses of a backward pass if it reached this optimizer's parameters; whether it did."""
+        if not losses:
+            return False
+        touched = next((param for param, version in self._before if _version(param) != version), None)
+        self._before = []
+        if touched is not None:
+            self._witness = weakref.ref(touched)
+        elif not self._reached(losses):
+            return False
         for loss in losses:
             if self._scaled is not None:
                 loss = self._unscaled(loss)
             self._seen.append((loss, loss._version))
+        return True
+
+    def _witnesses(self) -> Sequence[Tensor]:
+        """The witness; while there is none, all parameters."""
+        param = None if self._witness is None else self._witness()
+        return self._params() if param is None else (param,)
+
+    def _reached(self, losses: Sequence[Tensor]) -> bool:
+        """Whether the graph of a loss ends in one of the parameters."""
+        params = {id(param) for param in self._params()}
+        return any(params & leaves(loss) for loss in losses)
 
     def scaled(self, loss: Tensor, scaled: Tensor, scale: Tensor) -> None:
         """A GradScaler has made ``scaled`` out of ``loss``."""
@@ -90,9 +119,10 @@ class Losses:
                 return loss.detach() / scale.to(loss.device)
         return loss
 
-    def _gradient_versions(self) -> list[tuple[int, int]]:
-        grads = (param.grad for param in self._params())
-        return [(0, 0) if grad is None else (id(grad), grad._version) for grad in grads]
+
+def _version(param: Tensor) -> tuple[int, int]:
+    """Identity and version of a parameter's gradient."""
+    return (0, 0) if param.grad is None else (id(param.grad), param.grad._version)
 
 
 def leaves(loss: Tensor) -> set[int]:

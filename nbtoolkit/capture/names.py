@@ -72,19 +72,20 @@ def models_of(optimizer: Optimizer, namespace: Mapping[str, Any]) -> dict[str, n
     what can be named.
     """
     wanted = {id(param) for param in held(optimizer)}
-    in_sight = {
-        name: thing
-        for name, thing in namespace.items()
-        if issubclass(type(thing), nn.Module) and not name.startswith("_")
-    }
+    in_sight = {name: thing for name, thing in namespace.items() if _is_whole(thing) and not name.startswith("_")}
     chosen = _cover(wanted, in_sight)
     if chosen:
         return chosen
     # A model made inside a function is in no namespace we can see.
-    everywhere = [thing for thing in gc.get_objects() if issubclass(type(thing), nn.Module)]
+    everywhere = [thing for thing in gc.get_objects() if _is_whole(thing)]
     inside = {id(child) for thing in everywhere for child in thing.children() if not _is_wrapper(thing)}
     outermost = {f"model{i}": thing for i, thing in enumerate(everywhere) if id(thing) not in inside}
     return _cover(wanted, outermost)
+
+
+def _is_whole(thing: Any) -> bool:
+    """Whether this is a module whose making did not fail half-way."""
+    return issubclass(type(thing), nn.Module) and "_modules" in getattr(thing, "__dict__", {})
 
 
 def _is_wrapper(model: nn.Module) -> bool:

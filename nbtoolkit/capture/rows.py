@@ -48,6 +48,7 @@ class Rows:
         self._under_way: deque[_Batch] = deque()
         self._side_streams: dict[torch.device, Any] = {}
         self._copies = False
+        self.stream: Any = None  # the CUDA stream on which the loop computes; other threads may flush
 
     def add(self, group: str, step: int, outputs: Mapping[str, Any], labels: Labels) -> None:
         """Take the outputs of one measurement as they are; the work on them waits for the flush."""
@@ -63,16 +64,21 @@ class Rows:
         """Send all waiting rows on their way to the host."""
         if not self._waiting:
             return
-        waiting, self._waiting, self._open = self._waiting, [], {}
         batch = _Batch()
         parts: dict[torch.device, Part] = {}
-        with torch.no_grad():
-            for stretch in waiting:
+        with torch.no_grad(), torch.cuda.stream(self.stream):
+            for stretch in self._waiting:
                 self._copies = self._copies or stretch.changed()
                 batch.blocks += stretch.blocks(parts)
             for device, part in parts.items():
-                batch.transfers.append((self._to_host(part.packed(), device, batch), part.places))
+                try:
+                    batch.transfers.append((self._to_host(part.packed(), device, batch), part.places))
+                except Exception as error:
+                    for block, _, _ in part.places:
+                        block.reason = f"cannot be read from {device}: {error}".splitlines()[0]
+        # Only now, so that an interrupt on the way here loses nothing.
         self._under_way.append(batch)
+        self._waiting, self._open = [], {}
 
     def arrived(self, *, wait: bool = False) -> Iterator[Block]:
         """The blocks whose values have reached the host, oldest first; all of them if ``wait``."""
@@ -83,7 +89,11 @@ class Rows:
                     event.synchronize()
             elif not batch.done():
                 return
-            yield from self._under_way.popleft().unpack()
+            blocks = batch.unpack()
+            while blocks:
+                yield blocks[0]
+                blocks.pop(0)
+            self._under_way.popleft()
 
     def _to_host(self, packed: Tensor, device: torch.device, batch: _Batch) -> Tensor:
         if device.type != "cuda":

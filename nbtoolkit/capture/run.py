@@ -17,7 +17,7 @@ from nbtoolkit.capture.stretch import Labels
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
 from nbtoolkit.store.columns import Record
-from nbtoolkit.store.schema import Var
+from nbtoolkit.store.schema import DIMS, Var
 
 if TYPE_CHECKING:
     import xarray
@@ -105,8 +105,8 @@ class Run:
             WatchError: a value is not a scalar, or its name is that of an instrument.
         """
         for name in values:
-            if "/" in name:
-                raise WatchError(f"run.log got the name {name!r}; '/' separates groups, use another sign.")
+            if not name.isidentifier() or name in DIMS:
+                raise WatchError(f"run.log got the name {name!r}; use letters, digits and '_', and no name of a dim.")
             if name in self.instruments:
                 raise WatchError(f"run.log({name}=...): {name!r} is an instrument of this run; use another name.")
         scalars = {name: _scalar(name, value) for name, value in values.items()}
@@ -114,6 +114,9 @@ class Run:
             for name, scalar in scalars.items():
                 self.record.group(name, {name: Var((), units="1", long_name=name)}, {"reference": "run.log"})
                 self.rows.add(name, self.step, {name: scalar}, NO_LABELS)
+            if self.appender is not None and self.state != "watching":
+                self._collect(wait=True)
+                self.appender.write()
 
     def log_terms(self, **terms: Any) -> None:
         """Name the additive terms of this step's loss, e.g. ``run.log_terms(ce=ce, decay=decay)``."""
@@ -159,7 +162,10 @@ class Run:
             return
         self.steps.detach()
         with self.lock:
-            self._collect(wait=True)
+            try:
+                self._collect(wait=True)
+            except Exception as error:
+                self.note(f"the last rows could not be read: {type(error).__name__}: {error}")
             self._elapsed = perf_counter() - self._started
             self.state = state
             # Letting go of the loop lets go of the model.
@@ -189,7 +195,14 @@ class Run:
         self._next_flush = perf_counter() + FLUSH_SECONDS
 
     def declare(self, instrument: Instrument) -> None:
-        """Make room for what an instrument measures."""
+        """Make room for what an instrument measures.
+
+        Raises:
+            WatchError: the run has something else under that name.
+        """
+        held = self.record.groups.get(instrument.name)
+        if held is not None and held.variables.keys() != instrument.outputs.keys():
+            raise WatchError(f"{self.name} has a {instrument.name!r} already, with other variables; rename one.")
         self.instruments[instrument.name] = instrument
         self.record.group(instrument.name, instrument.outputs, _declaration(instrument))
 
@@ -236,7 +249,8 @@ class Run:
             try:
                 listener(self)
             except Exception as error:
-                self.listeners.remove(listener)
+                if listener in self.listeners:
+                    self.listeners.remove(listener)
                 self.note(f"a listener was dropped: {type(error).__name__}: {error}")
 
     def _stamp(self) -> None:
@@ -251,7 +265,8 @@ def _scalar(name: str, value: Any) -> Tensor | float:
     """A logged value, left on its device if it is a tensor, copied since the loop may change it."""
     try:
         if isinstance(value, Tensor):
-            return value.detach().reshape(()).clone()
+            scalar = value.detach().reshape(()).clone()
+            return scalar if scalar.is_floating_point() else scalar.double()
         return float(np.reshape(value, ()))
     except (TypeError, ValueError, RuntimeError):
         raise WatchError(

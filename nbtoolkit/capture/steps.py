@@ -1,5 +1,6 @@
 """The steps of one optimizer: its hooks, and what is measured before and after each step."""
 
+import threading
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -35,8 +36,6 @@ class Steps:
         schedule: says what is due.
     """
 
-    attached_count = 0
-
     def __init__(self, run: "Run", loop: Loop, schedule: Schedule) -> None:
         self.run, self.loop, self.schedule = run, loop, schedule
         self.losses = Losses(loop.held)
@@ -46,6 +45,10 @@ class Steps:
         self._begun = self._last_end = perf_counter()
         self._clock = (0, self._begun, 0.0)
         self._awaiting_closure = False
+        self._maker = threading.get_ident()
+        self._thread: int | None = None  # the one that makes the steps, once known
+        self._depth = 0  # of step() calls within each other, as a subclass that calls super().step() makes them
+        self._backward_since = False
         self._handles: list[Any] = []
         self._remember_initial = any("initial_params" in item.instrument.needs for item in schedule.attached)
 
@@ -57,12 +60,10 @@ class Steps:
             optimizer.register_step_post_hook(self._after_step),
         ]
         taps.add(self)
-        Steps.attached_count += 1
 
     def detach(self) -> None:
         """Remove the hooks; safe to repeat."""
         taps.remove(self)
-        Steps.attached_count -= bool(self._handles)
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -85,24 +86,32 @@ class Steps:
             self._measure(Attached(instrument, self.loop))
             self.loop.end()
 
-    def before_backward(self, losses: Sequence[Tensor]) -> None:
-        """Note the state of the gradients, where they tell whose the loss is."""
-        alone = Steps.attached_count == 1
-        if self.loop.gone or (alone and not self.losses.pending):
+    def before_backward(self) -> None:
+        """Note the state of the gradients, which will tell whose the loss is."""
+        if self._elsewhere():
             return
         try:
-            self.losses.before(alone=alone)
+            self.losses.before(look=threading.get_ident() in (self._thread, self._maker))
         except Exception as error:
             self.run.give_up(error)
 
-    def after_backward(self, losses: Sequence[Tensor]) -> None:
-        """Take the losses of the backward pass that has run."""
-        if self.loop.gone:
-            return
+    def after_backward(self, losses: Sequence[Tensor]) -> bool:
+        """Take the losses of the backward pass that has run, if they are ours."""
+        if self._elsewhere():
+            return False
+        self._backward_since = True
         try:
-            self.losses.after(losses)
+            return self.losses.after(losses)
         except Exception as error:
             self.run.give_up(error)
+            return False
+
+    def backward_ended(self, losses: Sequence[Tensor], *, claimed: bool) -> None:
+        """Nothing more to do."""
+
+    def _elsewhere(self) -> bool:
+        """Whether this cannot be ours: the optimizer is gone, or another thread makes its steps."""
+        return self.loop.gone or self._thread not in (None, threading.get_ident())
 
     def gradients_zeroed(self, owner: Optimizer | nn.Module) -> None:
         """Start collecting losses anew."""
@@ -116,6 +125,10 @@ class Steps:
         self.losses.scaled(loss, scaled, scale)
 
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
+        if self._depth and not self._backward_since:
+            self._depth += 1  # within a step of the same optimizer
+            return None
+        self._depth, self._backward_since, self._thread = 1, False, threading.get_ident()
         if len(args) > 1 or kwargs:
             closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
             if callable(closure):
@@ -139,6 +152,9 @@ class Steps:
         return (args[0], evaluate, *args[2:]), kwargs
 
     def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        self._depth -= 1
+        if self._depth > 0:
+            return
         if self._awaiting_closure:
             self._awaiting_closure = False
             self._due = NOTHING
@@ -152,8 +168,8 @@ class Steps:
         """Do our work without gradients, without letting an error out, and count its time."""
         started = perf_counter()
         grad_mode = torch.is_grad_enabled()
-        torch._C._set_grad_enabled(False)  # what no_grad() does, at a quarter of its cost
         try:
+            torch._C._set_grad_enabled(False)  # what no_grad() does, at a quarter of its cost
             with self.run.lock:
                 work()
         except Exception as error:
@@ -169,6 +185,8 @@ class Steps:
         if reason and due.wants_loss:
             run.missing_loss(run.step, reason)
         loop.begin(remember_initial=self._remember_initial, keep_params=due.wants_updates)
+        if loop.on_cuda:
+            run.rows.stream = torch.cuda.current_stream()
         for item in due.before:
             self._measure(item)
 

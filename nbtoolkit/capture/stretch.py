@@ -85,6 +85,8 @@ class Stretch:
                 return False
             versions.append(value._version)
         for key, value in outputs.items():
+            if type(value) is list and value and isinstance(value[0], Tensor) and value[0]._is_view():
+                value = [item.clone() if isinstance(item, Tensor) else item for item in value]
             columns[key].append(value)
         self.steps.append(step)
         return True

@@ -5,24 +5,28 @@ come and go. Each wrap tells the watchers and calls the original; nothing else.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
+from torch.autograd.graph import GradientEdge
 from torch.optim import Optimizer
 
 
 class Watcher(Protocol):
     """What a tap tells."""
 
-    def before_backward(self, losses: Sequence[Tensor]) -> None:
-        """Backward is about to run on ``losses``."""
+    def before_backward(self) -> None:
+        """Backward is about to run."""
 
-    def after_backward(self, losses: Sequence[Tensor]) -> None:
-        """Backward has run on ``losses``."""
+    def after_backward(self, losses: Sequence[Tensor]) -> bool:
+        """Backward has run on ``losses``; whether they are known to be this watcher's."""
+
+    def backward_ended(self, losses: Sequence[Tensor], *, claimed: bool) -> None:
+        """All have been told of ``losses``; ``claimed`` if any watcher knows them for its own."""
 
     def gradients_zeroed(self, owner: Optimizer | nn.Module) -> None:
         """``owner.zero_grad()`` was called."""
@@ -30,6 +34,8 @@ class Watcher(Protocol):
     def loss_scaled(self, loss: Tensor, scaled: Tensor, scale: Tensor) -> None:
         """A GradScaler made ``scaled`` out of ``loss``."""
 
+
+NO_BACKWARD = -1
 
 _watchers: list[Watcher] = []
 _originals: list[tuple[Any, str, Callable[..., Any], Callable[..., Any]]] = []
@@ -82,16 +88,33 @@ def _install(owner: Any, name: str, make: Callable[[Callable[..., Any]], Callabl
 
 def _backward(original: Callable[..., Any]) -> Callable[..., Any]:
     def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-        losses = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+        if isinstance(tensors, Iterator):  # which can be read only once
+            tensors = tuple(tensors)
+        if torch._C._current_graph_task_id() != NO_BACKWARD:  # within another one, as reentrant checkpoints do
+            return original(tensors, *args, **kwargs)
         told = tuple(_watchers)
         for watcher in told:
-            watcher.before_backward(losses)
+            watcher.before_backward()
         result = original(tensors, *args, **kwargs)
+        losses = _losses(tensors, args[0] if args else kwargs.get("grad_tensors"))
+        claimed = any([watcher.after_backward(losses) for watcher in told])
         for watcher in told:
-            watcher.after_backward(losses)
+            watcher.backward_ended(losses, claimed=claimed)
         return result
 
     return backward
+
+
+def _losses(tensors: Any, grads: Any) -> list[Tensor]:
+    """The tensors whose sum's gradient was taken; a scalar gradient that was passed along multiplies them."""
+    tensors = (tensors,) if isinstance(tensors, (Tensor, GradientEdge)) else tuple(tensors)
+    grads = grads if isinstance(grads, (tuple, list)) else (grads,) * len(tensors)
+    losses = []
+    for tensor, grad in zip(tensors, grads, strict=False):
+        if isinstance(tensor, Tensor):  # not a graph edge, which has no value
+            weighted = isinstance(grad, Tensor) and grad.numel() == tensor.numel() == 1
+            losses.append(tensor * grad.reshape(tensor.shape).detach() if weighted else tensor)
+    return losses
 
 
 def _zero_grad(original: Callable[..., Any]) -> Callable[..., Any]:

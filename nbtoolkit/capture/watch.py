@@ -25,7 +25,7 @@ from nbtoolkit.store.columns import Record
 DEFAULT_BUDGET = 0.1
 KEPT_LOSSES = 16  # of backward passes that no optimizer step has followed yet
 
-_watched: "weakref.WeakKeyDictionary[Optimizer, Run]" = weakref.WeakKeyDictionary()
+_watched: "weakref.WeakKeyDictionary[Optimizer, weakref.ref[Run]]" = weakref.WeakKeyDictionary()
 
 
 def watch(
@@ -78,13 +78,13 @@ def begin(
     chosen = _checked_instruments(instruments)
     if not isinstance(budget, (int, float)) or not 0 < budget <= 1:
         raise WatchError(f"budget={budget!r}: expected the share of training time for costly instruments, 0 to 1.")
-    earlier = _watched.get(optimizer)
+    earlier = watching(optimizer)
     run = Run(name, Record(_facts(optimizer, models)), chosen, state="watching")
     if store is not None:
         from nbtoolkit.store.files import Appender
 
         run.appender = Appender(store, run.record, run.collect, run.note)
-    if earlier is not None and earlier.state == "watching":
+    if earlier is not None:
         earlier.detach()
         run.note(f"this optimizer was already watched by {earlier.name!r}, which ended at step {earlier.step}")
         warnings.warn(
@@ -94,8 +94,15 @@ def begin(
     loop = Loop(optimizer, models)
     run.steps = Steps(run, loop, Schedule(chosen, loop, budget))
     run.steps.attach()
-    _watched[optimizer] = run
+    _watched[optimizer] = weakref.ref(run)
     return run
+
+
+def watching(optimizer: Optimizer) -> Run | None:
+    """The run that watches ``optimizer`` now, if one does."""
+    known = _watched.get(optimizer)
+    run = None if known is None else known()
+    return run if run is not None and run.state == "watching" else None
 
 
 class Discovery:
@@ -113,7 +120,8 @@ class Discovery:
         self.namespace, self.options, self.started = namespace, options, started
         self.runs: list[Run] = []
         self.complaint = ""
-        self._seen: list[Tensor] = []
+        self._recent: list[Tensor] = []  # since the last step of any optimizer
+        self._unclaimed: list[Tensor] = []  # of no run known so far
         self._scaled: list[tuple[Tensor, Tensor, Tensor]] = []
         self._known: weakref.WeakSet[Optimizer] = weakref.WeakSet()
         self._others = True
@@ -133,12 +141,18 @@ class Discovery:
             run.detach(ended_by(error))
         taps.hide_frames(tb)
 
-    def before_backward(self, losses: Sequence[Tensor]) -> None:
+    def before_backward(self) -> None:
         """Nothing to do."""
 
-    def after_backward(self, losses: Sequence[Tensor]) -> None:
-        """Keep the losses for the optimizer whose first step follows."""
-        self._seen = [*self._seen, *losses][-KEPT_LOSSES:]
+    def after_backward(self, losses: Sequence[Tensor]) -> bool:
+        """Claim nothing."""
+        return False
+
+    def backward_ended(self, losses: Sequence[Tensor], *, claimed: bool) -> None:
+        """Keep the losses for the optimizer whose first step follows; what no run claims, for longer."""
+        self._recent = [*self._recent, *losses][-KEPT_LOSSES:]
+        if not claimed and self._others:
+            self._unclaimed = [*self._unclaimed, *losses][-KEPT_LOSSES:]
 
     def gradients_zeroed(self, owner: Optimizer | nn.Module) -> None:
         """Nothing to do: the owner may not be the optimizer that steps next."""
@@ -148,21 +162,23 @@ class Discovery:
         self._scaled = [(loss, scaled, scale)]
 
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        seen, scaled, self._scaled = self._seen, self._scaled, []
+        recent, self._recent = self._recent, []
+        scaled, self._scaled = self._scaled, []
         if optimizer in self._known:
-            # Others may have made their backward pass already and step for the first time after this one.
-            self._seen = seen if self._others else []
             return
         self._known.add(optimizer)
-        self._others = names.any_optimizer_besides(self._known)
-        self._seen = seen if self._others else []
-        earlier = _watched.get(optimizer)
-        if earlier is not None and earlier.state == "watching":
+        earlier = watching(optimizer)
+        if earlier is not None:
+            self.complaint = f"this optimizer is being watched already, by {earlier.name!r}; its run goes on there."
             return
         try:
-            self._begin(optimizer, seen, scaled)
+            own = {id(param) for param in names.held(optimizer)}
+            seen = {id(loss): loss for loss in (*self._unclaimed, *recent) if own & losses.leaves(loss)}
+            self._unclaimed = [loss for loss in self._unclaimed if id(loss) not in seen]
+            self._others = names.any_optimizer_besides(self._known)
+            self._begin(optimizer, list(seen.values()), scaled)
         except Exception as error:
-            self.complaint = str(error)
+            self.complaint = f"{type(optimizer).__name__} could not be watched: {error}"
 
     def _begin(self, optimizer: Optimizer, seen: list[Tensor], scaled: list[tuple[Tensor, Tensor, Tensor]]) -> None:
         models = names.models_of(optimizer, self.namespace)
@@ -175,11 +191,10 @@ class Discovery:
                 earlier.detach()
         run = begin(optimizer, models, name=self._name(optimizer), **options)
         self.runs.append(run)
-        own = {id(param) for param in names.held(optimizer)}
         assert run.steps is not None
         for one in scaled:
             run.steps.loss_scaled(*one)
-        run.steps.losses.after([loss for loss in seen if own & losses.leaves(loss)])
+        run.steps.losses.after(seen)
         self.started(run)
 
     def _name(self, optimizer: Optimizer) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from nbtoolkit.errors import InstrumentError
-from nbtoolkit.store.schema import Var
+from nbtoolkit.store.schema import DIMS, Var
 
 __all__ = ["NEEDS", "Instrument", "Var", "instrument"]
 
@@ -59,15 +59,18 @@ class Instrument:
         return self.function(*needs, **merged)
 
     def finish(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The declared outputs, from what `measure` gave, as rows ``(rows, ...)`` on the host."""
+        """The declared outputs, from what `measure` gave, as rows ``(rows, ...)`` on the host.
+
+        Where the loop gave nothing, rows are masked (`numpy.ma`); a masked result is NaN.
+        """
         complete = dict(rows) if self.derive is None else {**rows, **self.derive(rows)}
-        return {key: complete[key] for key in self.outputs}
+        return {key: np.ma.filled(complete[key], np.nan) for key in self.outputs}
 
     def using(self, *, every: int | None = None, **settings: Any) -> "Instrument":
         """The same instrument at another cadence or with other settings; this one is unchanged."""
         every = self.every if every is None else every
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise InstrumentError(f"{self.name}: every={every!r}, expected a whole number of steps, 1 or more.")
+            raise InstrumentError(f"{self.name}: every={str(every)[:40]}, expected a whole number of steps, 1 or more.")
         merged = MappingProxyType({**self.settings, **self._checked(settings)})
         return replace(self, every=every, settings=merged)
 
@@ -106,9 +109,10 @@ def instrument(
             break the run's budget.
         every: optimizer steps between measurements.
         reference: where the quantity is defined.
-        derive: from measured rows (NumPy, first axis the rows) to further declared outputs; it
-            runs when values reach the host, and so costs the training step nothing. The function
-            may return parts for it that are not declared and not kept.
+        derive: from measured rows (NumPy, first axis the rows, masked where the loop gave nothing)
+            to further declared outputs; it runs when values reach the host, and so costs the
+            training step nothing. The function may return parts for it that are not declared and
+            not kept.
 
     Raises:
         InstrumentError: a need is not in `NEEDS`, a setting has no default, or nothing is declared.
@@ -127,6 +131,11 @@ def instrument(
             raise InstrumentError(
                 f"{name} declares {len(needs)} needs and {len(outputs)} outputs; it must have at least one "
                 "of each, the needs as parameters before '/'."
+            )
+        doubled = [key for key in outputs if key in DIMS or not key.isidentifier()]
+        if doubled:
+            raise InstrumentError(
+                f"{name} declares an output {doubled[0]!r}; use letters, digits and '_', and no name of a dim."
             )
         doc = inspect.getdoc(function) or ""
         plain = Instrument(
@@ -158,5 +167,7 @@ def _host(value: Any) -> np.ndarray:
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", torch.float64).numpy()
     if isinstance(value, Sequence):
-        return np.asarray([np.nan if item is None else float(item) for item in value])
+        values = np.asarray([np.nan if item is None else float(item) for item in value])
+        mask = [item is None for item in value]
+        return np.ma.masked_array(values, mask) if any(mask) else values
     return np.asarray(np.nan if value is None else value, dtype=np.float64)

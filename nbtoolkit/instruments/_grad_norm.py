@@ -14,7 +14,7 @@ from nbtoolkit.numerics import trees
     cost=lambda settings: 0,
     every=1,
     reference="Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, section 3.2",
-    derive=lambda rows: {"total": np.sqrt(np.nansum(rows["grad_norm"] ** 2, axis=-1))},
+    derive=lambda rows: {"total": np.sqrt((rows["grad_norm"] ** 2).sum(axis=-1))},
 )
 def grad_norm(grads, /):
     """Euclidean norm of the gradient, ||g_l|| for each parameter tensor and ||g|| for all.

@@ -8,9 +8,8 @@ from nbtoolkit.numerics import trees
 
 def _derived(rows):
     update, weight = rows["update_norm"], rows["weight_norm"]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(weight > 0, update / weight, np.nan)
-    return {"ratio": ratio, "total": np.sqrt(np.nansum(update**2, axis=-1))}
+    # np.ma masks a division by zero.
+    return {"ratio": np.ma.divide(update, weight), "total": np.sqrt((update**2).sum(axis=-1))}
 
 
 @instrument(

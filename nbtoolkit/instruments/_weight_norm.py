@@ -7,7 +7,7 @@ from nbtoolkit.numerics import trees
 
 
 def _root_sum_square(norms):
-    return np.sqrt(np.nansum(norms**2, axis=-1))
+    return np.sqrt((norms**2).sum(axis=-1))
 
 
 @instrument(

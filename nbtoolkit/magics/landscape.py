@@ -126,7 +126,8 @@ class LandscapeMagics(Magics):
         if (complaint or not runs) and "--quiet" not in command.switches:
             print(complaint or NO_STEP, file=sys.stderr)
         result = runs[0] if len(runs) == 1 else runs
-        return self._deliver(command, result) if "--output" in command.switches else value
+        given_back = self._deliver(command, result)
+        return given_back if "--output" in command.switches else value
 
     def _watching(self, command: grammar.Command) -> Any:
         from nbtoolkit.capture import Discovery, watch

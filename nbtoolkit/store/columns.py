@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import xarray
 
 FIRST_CAPACITY = 256
+MOST_REASONS = 10  # kept for a variable
 
 
 class Columns:
@@ -80,6 +81,8 @@ class Columns:
     def missing(self, variable: str, step: int, reason: str, times: int = 1) -> None:
         """Remember why ``variable`` is NaN at ``step`` (and at ``times - 1`` later rows)."""
         counts = self.reasons.setdefault(variable, {})
+        if len(counts) >= MOST_REASONS and reason not in counts:
+            reason = "other reasons"
         count, first = counts.get(reason, (0, step))
         counts[reason] = (count + times, first)
 

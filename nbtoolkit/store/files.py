@@ -4,9 +4,11 @@ In every group ``step`` is written after the values, and its room is filled with
 process killed in the middle of a write leaves rows that `load` can tell from complete ones.
 """
 
+import atexit
 import json
 import shutil
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ def save(record: Record, path: str | Path) -> Path:
     Raises:
         StoreError: the path exists, or cannot be written.
     """
-    target = Path(path)
+    target = Path(path).absolute()
     try:
         _Writer(create(target)).write(record)
     except OSError as error:
@@ -90,9 +92,20 @@ def check_free(path: str | Path) -> None:
     Raises:
         StoreError: something is there already, or the place cannot be written.
     """
-    target = Path(path)
+    target = Path(path).absolute()
+    created = [parent for parent in target.parents if not parent.exists()]
     create(target)
     shutil.rmtree(target)
+    for parent in created:
+        parent.rmdir()
+
+
+_open: "weakref.WeakSet[Appender]" = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for appender in tuple(_open):
+        appender.close()
 
 
 class Appender:
@@ -111,11 +124,27 @@ class Appender:
     def __init__(
         self, path: str | Path, record: Record, collect: Callable[[], None], note: Callable[[str], None]
     ) -> None:
-        self._path, self._record, self._collect, self._note = Path(path), record, collect, note
+        self._path, self._record, self._collect, self._note = Path(path).absolute(), record, collect, note
         self._writer = _Writer(create(self._path))
         self._done = threading.Event()
+        self._failed = False
         self._thread = threading.Thread(target=self._work, name="nbtoolkit store", daemon=True)
         self._thread.start()
+        if not _open:
+            # A script may end without detaching; at a plain atexit the pools that Zarr needs are closed already.
+            getattr(threading, "_register_atexit", atexit.register)(_close_all)
+        _open.add(self)
+
+    def write(self) -> None:
+        """Write what is new in the record, now."""
+        try:
+            self._writer.write(self._record)
+        except Exception as error:
+            self._note(
+                f"the store {self._path} could not be written ({_first_line(error)}); "
+                "the run goes on in memory: keep it with run.save(path)"
+            )
+            self._failed = True
 
     def close(self) -> None:
         """Write what is left and end the thread."""
@@ -128,14 +157,10 @@ class Appender:
             last = self._done.is_set()
             try:
                 self._collect()
-                self._writer.write(self._record)
             except Exception as error:
-                self._note(
-                    f"the store {self._path} could not be written ({_first_line(error)}); "
-                    "the run goes on in memory: keep it with run.save(path)"
-                )
-                return
-            if last:
+                self._note(f"rows could not be read for the store: {_first_line(error)}")
+            self.write()
+            if last or self._failed:
                 return
             self._done.wait(WRITE_SECONDS)
 

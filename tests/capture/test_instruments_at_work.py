@@ -122,7 +122,8 @@ def test_logged_values_become_variables_at_their_step() -> None:
     ("values", "message"),
     [
         ({"loss": 1.0}, "is an instrument of this run"),
-        ({"a/b": 1.0}, "'/' separates groups"),
+        ({"a/b": 1.0}, "got the name 'a/b'; use letters, digits"),
+        ({"step": 1.0}, "no name of a dim"),
         ({"many": torch.zeros(3)}, "log scalars"),
         ({"word": "high"}, "log scalars"),
     ],

@@ -128,6 +128,46 @@ def test_rows_cut_off_in_mid_write_are_left_out(tmp_path: Path) -> None:
     assert run["loss"]["step"].values.tolist() == list(range(20))
 
 
+ENDS = """
+import sys, torch, nbtoolkit
+from tests import problems
+problem = problems.mlp()
+run = nbtoolkit.watch(problem.model, problem.optimizer, store=sys.argv[1])
+problem.train(100)
+"""
+
+
+def test_a_script_that_ends_without_detaching_keeps_everything(tmp_path: Path) -> None:
+    store = tmp_path / "run.zarr"
+    subprocess.run([sys.executable, "-c", ENDS, str(store)], check=True, env=ONE_THREAD, timeout=100)
+    assert len(nbtoolkit.open_run(store)["loss"]["step"]) == 100
+
+
+def test_a_relative_store_stays_where_it_was_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "WRITE_SECONDS", 0.01)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    problem = problems.mlp()
+    with nbtoolkit.watch(problem.model, problem.optimizer, store="run.zarr") as run:
+        problem.train(20)
+        time.sleep(0.1)
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        problem.train(20)
+    assert_same(run, nbtoolkit.open_run(tmp_path / "run.zarr"))
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_what_is_logged_after_the_end_reaches_the_store(tmp_path: Path) -> None:
+    run = watched(store=tmp_path / "run.zarr")
+    run.log(test_accuracy=0.75)
+    assert nbtoolkit.open_run(tmp_path / "run.zarr")["test_accuracy"]["test_accuracy"].values.tolist() == [0.75]
+
+
+def test_asking_whether_a_path_is_free_leaves_nothing_behind(tmp_path: Path) -> None:
+    files.check_free(tmp_path / "a" / "b" / "run.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- bad input -----------------------------------------------------------------------------
 
 
