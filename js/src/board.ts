@@ -1,5 +1,6 @@
 import type { Bokeh } from "./bokeh";
 import { Card, type Host, stepText } from "./card";
+import { PLENTY } from "./curves";
 import { button, element } from "./dom";
 import { Pace } from "./pace";
 import type { Session } from "./session";
@@ -17,8 +18,10 @@ export const weightOf = (place: number): number => 1 - 10 ** (-3 * place);
 export class Board implements Host {
   readonly root = element("div", { class: "nbtk-board", role: "region", "aria-label": "training run" });
   private readonly status = new StatusLine();
-  private readonly pointed = element("span", { class: "nbtk-pointed" });
+  /** For those who walk along the steps by keyboard and listen. */
+  private readonly pointed = element("span", { class: "nbtk-pointed", "aria-live": "polite" });
   private readonly chips = element("div", { class: "nbtk-chips", role: "group", "aria-label": "panels" });
+  private readonly chooser = button("", "choose the panels shown", () => this.choose());
   private readonly grid = element("div", { class: "nbtk-grid" });
   private readonly cards = new Map<string, Card>();
   private readonly choice = new Map<string, boolean>();
@@ -35,8 +38,15 @@ export class Board implements Host {
     loading: Promise<Bokeh>,
   ) {
     const style = element("style", {}, STYLE);
-    const top = element("div", { class: "nbtk-top" }, this.status.root, this.pointed, this.slider());
-    this.root.append(style, top, this.chips, this.grid);
+    const top = element(
+      "div",
+      { class: "nbtk-top" },
+      this.status.root,
+      this.pointed,
+      element("div", { class: "nbtk-tools" }, this.slider(), this.chooser),
+    );
+    this.root.append(style, top, this.status.notes, this.chips, this.grid);
+    this.choose();
     this.sight = new IntersectionObserver((entries) => this.seen(entries), { rootMargin: "100px" });
     this.ends.push(
       session.onData(() => this.refresh()),
@@ -69,7 +79,9 @@ export class Board implements Host {
     if (this.step !== null) for (const card of this.cards.values()) card.mark(this.step);
   }
 
-  point(step: number | null): void {
+  point(at: number | null): void {
+    const [first, last] = this.session.span();
+    const step = at === null ? null : Math.min(last, Math.max(first, at));
     this.step = step;
     this.pointed.textContent = step === null ? "" : stepText(step);
     for (const card of this.cards.values()) card.mark(step);
@@ -138,6 +150,13 @@ export class Board implements Host {
         this.grid.insertBefore(card.root, this.grid.children[i] ?? null);
     });
     this.chips.replaceChildren(...panels.map((spec) => this.chip(spec, wanted.includes(spec))));
+    this.chooser.textContent = `panels ${wanted.length} of ${panels.length}`;
+  }
+
+  /** Open the list of panels, or close it. */
+  private choose(): void {
+    this.chips.hidden = !this.chips.hidden;
+    this.chooser.setAttribute("aria-expanded", String(!this.chips.hidden));
   }
 
   private chip(spec: PanelSpec, on: boolean): HTMLButtonElement {
@@ -162,7 +181,7 @@ export class Board implements Host {
       value.textContent = this.weight.toFixed(3);
       this.refresh();
     });
-    const meaning = "Weight of the exponential moving average; the faint line is as measured";
+    const meaning = `Weight of the exponential moving average, for curves of ${PLENTY} samples or more; the faint line is as measured`;
     return element("label", { class: "nbtk-slider", title: meaning }, "smoothing ", input, value);
   }
 }

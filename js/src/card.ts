@@ -23,6 +23,7 @@ export class Card {
   private readonly now = element("span", { class: "nbtk-now" });
   private readonly box = element("div", { class: "nbtk-plot" });
   private readonly cursor = element("div", { class: "nbtk-cursor", hidden: "" });
+  private readonly hint = element("div", { class: "nbtk-hint" });
   private readonly reset: HTMLButtonElement;
   private readonly toggle: HTMLButtonElement;
   private plot: Plot | null = null;
@@ -43,7 +44,7 @@ export class Card {
       { class: "nbtk-title", role: "heading", "aria-level": "4", title: explanation(spec) },
       spec.title,
     );
-    this.reset = button("↺", "show all again", () => this.plot?.unzoom());
+    this.reset = button("↺", "show all again", () => this.unzoom());
     this.reset.hidden = true;
     this.toggle = button("log", `logarithmic scale of ${spec.title}`, () => this.flip());
     this.toggle.hidden = Object.keys(spec.forms).length < 2;
@@ -52,8 +53,8 @@ export class Card {
     this.root = element(
       "section",
       { class: "nbtk-panel", tabindex: "0", "aria-label": spec.title, "data-panel": spec.id },
-      element("header", {}, element("div", {}, title, this.now), tools),
-      element("div", { class: "nbtk-stage" }, this.box, this.cursor),
+      element("header", {}, title, this.now, tools),
+      element("div", { class: "nbtk-stage" }, this.box, this.cursor, this.hint),
     );
     this.listen();
   }
@@ -98,6 +99,7 @@ export class Card {
   draw(weight: number, span: [number, number]): void {
     // A reader's pointer holds the axes; one that was left there does not.
     this.plot?.draw(this.store, weight, span, performance.now() - this.pointed < 2500);
+    this.hint.textContent = this.plot?.hint ?? "";
   }
 
   paint(): void {
@@ -123,11 +125,11 @@ export class Card {
     if (text === this.shownText) return;
     this.shownText = text;
     this.now.replaceChildren(
-      ...readings.map(({ text, color }) => {
+      ...readings.flatMap(({ text, color }) => {
         const part = element("span", {}, text);
         if (color) part.style.setProperty("--nbtk-line", color);
         if (color) part.className = "nbtk-line";
-        return part;
+        return [part, " "];
       }),
     );
   }
@@ -135,9 +137,9 @@ export class Card {
   private listen(): void {
     this.box.addEventListener("pointermove", (event) => this.point(event));
     this.box.addEventListener("pointerleave", () => this.leave());
-    this.box.addEventListener("dblclick", () => this.plot?.unzoom());
+    this.box.addEventListener("dblclick", () => this.unzoom());
     this.root.addEventListener("keydown", (event) => this.key(event));
-    this.root.addEventListener("focusout", () => this.host.point(null));
+    this.root.addEventListener("focusout", () => this.leave());
   }
 
   private point(event: PointerEvent): void {
@@ -159,7 +161,7 @@ export class Card {
 
   private at: number | null = null;
 
-  /** Arrow keys walk along the samples; Home and End go to the ends, Escape back to now. */
+  /** Arrow keys walk along the samples and the rows; Home and End go to the ends, Escape back to now. */
   private key(event: KeyboardEvent): void {
     if (event.target !== this.root) return;
     const steps = stepsOf(this.spec, this.store);
@@ -171,13 +173,29 @@ export class Card {
       Home: 0,
       End: last,
       Escape: null,
+      ...(this.spec.kind === "heatmap" && { ArrowUp: here, ArrowDown: here }),
     };
     if (!(event.key in moves) || last < 0) return;
     const to = moves[event.key]!;
-    this.at = to === null ? null : steps[to]!;
+    this.at = to === null ? null : steps[Math.min(last, Math.max(0, to))]!;
+    if (to === null) this.row = null;
+    else if (event.key === "ArrowUp") this.walk(-1);
+    else if (event.key === "ArrowDown") this.walk(1);
     this.host.point(this.at);
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  /** To the row above or below; from none to the first. */
+  private walk(by: number): void {
+    const last = this.spec.lines.length - 1;
+    this.row = this.row === null ? 0 : Math.min(last, Math.max(0, this.row + by));
+  }
+
+  /** All of it again, at once, wherever the pointer is. */
+  private unzoom(): void {
+    this.pointed = Number.NEGATIVE_INFINITY;
+    this.plot?.unzoom();
   }
 
   private zoomed(): void {

@@ -4,8 +4,9 @@ import { smooth } from "./smooth";
 import type { Block, Store } from "./store";
 import type { Line, PanelSpec, Scale } from "./types";
 
-/** As in nbtoolkit/panels/curves.py: so few samples are each marked, and none is smoothed. */
+/** As in nbtoolkit/panels/curves.py: so few samples are each marked, and so many are smoothed. */
 const DOTS = 40;
+export const PLENTY = 200;
 const LINE = 13;
 
 export interface Window {
@@ -51,7 +52,7 @@ function draw(line: Line, block: Block | undefined, weight: number, view: Window
   const x = block.x();
   const y = block.column(line.column);
   const few = y.length <= DOTS;
-  const strong = weight > 0 && !few ? smooth(y, weight) : y;
+  const strong = weight > 0 && y.length >= PLENTY ? smooth(y, weight) : y;
   const from = view.from === null ? 0 : Math.max(0, block.at(view.from));
   const to = view.to === null ? x.length : Math.min(x.length, block.at(view.to) + 2);
   const kept = minmax(x, y, Math.max(50, Math.round(view.width)), from, Math.max(from, to));
@@ -89,6 +90,12 @@ export function margins([low, high]: [number, number], scale: Scale): [number, n
   }
   const margin = 0.05 * (high - low) || 0.5 * Math.abs(high) || 0.5;
   return [low - margin, high + margin];
+}
+
+/** Room above the highest curve where names are written over the ends of curves. */
+export function headroom([low, high]: [number, number], scale: Scale, named: boolean): [number, number] {
+  if (!named) return [low, high];
+  return [low, scale === "log" ? high * (high / low) ** 0.08 : high + 0.08 * (high - low)];
 }
 
 /** Write each curve's name at its last sample, names kept apart from each other. */

@@ -1,6 +1,6 @@
 /** A measured value in words: all digits that a reader can use, nothing where nothing was measured. */
 export function number(value: number | null | undefined, digits = 5): string {
-  if (value === null || value === undefined || Number.isNaN(value)) return "not measured";
+  if (value === null || value === undefined || Number.isNaN(value)) return "NaN";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   if (Number.isInteger(value) && Math.abs(value) < 1e9) return whole(value).replace("-", "−");
   const size = Math.abs(value);
@@ -23,7 +23,10 @@ export function duration(seconds: number): string {
   return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${rest} h`;
 }
 
-/** A label cut from the left, as in nbtoolkit/panels/heatmap.py. */
+/** A label cut from the left, at a dot if there is one, as in nbtoolkit/panels/heatmap.py. */
 export function short(label: string, letters = 18): string {
-  return label.length <= letters ? label : `…${label.slice(1 - letters)}`;
+  if (label.length <= letters) return label;
+  const end = label.slice(1 - letters);
+  const dot = end.indexOf(".");
+  return `…${2 * dot < end.length ? end.slice(dot + 1) : end}`;
 }

@@ -1,6 +1,7 @@
 /** Longest time a drawing may take without being called for less often, in ms. */
 const QUICK = 10;
 const REST = 4;
+const SLOWEST = 250; // of one drawing, as taken into account: there is one every 1.25 s at least
 
 /** Calls for a drawing once per animation frame, less often when drawing is slow. */
 export class Pace {
@@ -27,7 +28,7 @@ export class Pace {
 
   /** A figure has reached the screen: the drawing took at least until now. */
   painted(): void {
-    if (this.begun) this.took = Math.min(500, performance.now() - this.begun);
+    if (this.begun) this.took = Math.min(SLOWEST, performance.now() - this.begun);
   }
 
   stop(): void {
@@ -39,6 +40,6 @@ export class Pace {
     this.asked = 0;
     this.begun = performance.now();
     this.draw();
-    this.took = performance.now() - this.begun;
+    this.took = Math.min(SLOWEST, performance.now() - this.begun);
   }
 }

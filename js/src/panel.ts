@@ -1,5 +1,5 @@
 import type { Bokeh, BokehModel, PlotView, Range, Source } from "./bokeh";
-import { fillCurves, fillEnds, margins, type Window } from "./curves";
+import { fillCurves, fillEnds, headroom, margins, type Window } from "./curves";
 import { fillField, limits, span } from "./field";
 import { number, short } from "./format";
 import type { Store } from "./store";
@@ -7,6 +7,7 @@ import { applyTheme, shade, themeOf } from "./theme";
 import type { Line, PanelSpec, Scale } from "./types";
 
 const LABELLED = 11;
+const TICK = 70; // pixels of the step axis to a label
 
 /** One figure on the page: it draws what the store holds and keeps its axes, unless the reader zoomed. */
 export class Plot {
@@ -16,6 +17,8 @@ export class Plot {
   private setting = false;
   private dark = false;
   zoomed = false;
+  /** Why there is nothing to see. */
+  hint = "";
 
   constructor(
     private readonly spec: PanelSpec,
@@ -28,10 +31,14 @@ export class Plot {
     const manager = await bokeh.embed.embed_item(figure, element);
     this.view = manager.roots[0]!;
     this.clear = () => manager.clear();
+    this.view.canvas_view.events_el.removeAttribute("tabindex"); // the panel around it has the focus
     for (const model of this.view.model.document.all_models)
       if (model.name) this.models.set(model.name, model);
     for (const range of ["x_range", "y_range"]) this.model(range).change.connect(() => this.moved());
-    this.view.repainted.connect(this.onPaint);
+    this.view.repainted.connect(() => {
+      this.thinTicks();
+      this.onPaint();
+    });
     this.label();
     this.paint(panel);
   }
@@ -116,9 +123,11 @@ export class Plot {
   ): void {
     const view = this.window();
     const y = fillCurves(source, this.spec, store, weight, view, this.scale);
+    this.hint = y ? "" : this.reason(store);
     if (!this.zoomed && !still) {
-      this.range("x_range", all);
-      if (y) this.range("y_range", margins(y, this.scale));
+      const margin = 0.01 * (all[1] - all[0]); // room for the dots at both ends
+      this.range("x_range", [all[0] - margin, all[1] + margin]);
+      if (y) this.range("y_range", headroom(margins(y, this.scale), this.scale, this.models.has("ends")));
     }
     const ends = this.models.get("ends") as Source | undefined;
     if (ends) fillEnds(ends, source, this.lines(), this.model("y_range") as Range, view, this.scale);
@@ -126,6 +135,7 @@ export class Plot {
 
   private drawField(source: Source, store: Store, all: [number, number], still: boolean): void {
     const block = store.get(this.spec.lines[0]!.key);
+    this.hint = block?.rows ? "" : this.reason(store);
     if (!block) return;
     if (!this.zoomed && !still) {
       this.range("x_range", all);
@@ -136,6 +146,22 @@ export class Plot {
     const { start, end } = this.model("x_range") as Range;
     const [first, last] = span(block.x());
     fillField(source, block, Math.max(start, first), Math.min(end, last));
+  }
+
+  /** What to say where no value has a place in the frame. */
+  private reason(store: Store): string {
+    const measured = this.spec.lines.some(
+      ({ key, column }) => store.get(key)?.column(column).some(Number.isFinite) ?? false,
+    );
+    return measured ? "no positive value for a logarithmic scale" : "nothing measured";
+  }
+
+  /** As many labels on the step axis as have room. */
+  private thinTicks(): void {
+    if (!this.view) return;
+    const ticks = Math.min(8, Math.max(2, Math.round(this.view.frame.bbox.width / TICK)));
+    const ticker = this.models.get("x_ticks") as (BokehModel & { desired_num_ticks: number }) | undefined;
+    if (ticker && ticker.desired_num_ticks !== ticks) ticker.setv({ desired_num_ticks: ticks });
   }
 
   private drawTable(source: Source, store: Store): void {

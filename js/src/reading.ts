@@ -1,4 +1,4 @@
-import { number, short } from "./format";
+import { number, short, whole } from "./format";
 import type { Block, Store } from "./store";
 import type { Line, PanelSpec } from "./types";
 
@@ -9,8 +9,9 @@ export interface Reading {
 }
 
 const FEW = 5;
+const LETTERS = 34;
 
-/** The values of a panel at a step, or now: exact samples from the store, not what was drawn. */
+/** The values of a panel at a step, with the step they are of, or now: exact samples, not what was drawn. */
 export function read(
   spec: PanelSpec,
   lines: Line[],
@@ -21,16 +22,30 @@ export function read(
   if (spec.kind === "heatmap") return readField(spec, store, step, row);
   if (spec.kind === "table") return [];
   const several = lines.length > 1;
-  return lines.slice(0, FEW).flatMap((line) => {
+  const values: Reading[] = lines.slice(0, FEW).flatMap((line): Reading[] => {
     const block = store.get(line.key);
     const i = block ? sample(block, line, step) : -1;
     if (!block || i < 0) return [];
-    const value = number(block.row(i)[line.column], step === null ? 4 : 6);
-    const unit = several || !spec.units ? "" : `\u202f${spec.units}`;
-    return [
-      { text: several ? `${line.label} ${value}` : `${value}${unit}`, color: several ? line.color : null },
-    ];
+    const value = block.row(i)[line.column];
+    return several
+      ? [{ text: `${line.label} ${number(value, digits(step))}`, color: line.color }]
+      : [{ text: amount(value, spec, step), color: null }];
   });
+  const first = store.get(lines[0]?.key ?? "");
+  return first && values.length ? [...when(first, sample(first, lines[0]!, step), step), ...values] : values;
+}
+
+const digits = (step: number | null) => (step === null ? 4 : 6);
+
+/** A value with its unit. */
+function amount(value: number | undefined, spec: PanelSpec, step: number | null): string {
+  const unit = spec.units && !Number.isNaN(value) ? `\u00a0${spec.units}` : "";
+  return number(value, digits(step)) + unit;
+}
+
+/** The step of a sample, where the reader asked for one. */
+function when(block: Block, i: number, step: number | null): Reading[] {
+  return step === null ? [] : [{ text: `step ${whole(block.x()[i]!)}`, color: null }];
 }
 
 /** The steps that have samples in a panel, to walk along them. */
@@ -56,9 +71,9 @@ function readField(spec: PanelSpec, store: Store, step: number | null, row: numb
   const values = block.row(i);
   const place = row ?? largest(values);
   const line = spec.lines[place];
-  if (!line) return [];
-  const what = row === null ? `largest: ${short(line.label)}` : line.label;
-  return [{ text: `${what} ${number(values[place], step === null ? 4 : 6)}`, color: null }];
+  if (!line) return [...when(block, i, step), { text: number(Number.NaN), color: null }];
+  const text = `${row === null ? "largest " : ""}${amount(values[place], spec, step)} in ${short(line.label, LETTERS)}`;
+  return [...when(block, i, step), { text, color: null }];
 }
 
 function largest(values: Float64Array): number {

@@ -5,16 +5,18 @@ import type { Status } from "./types";
 const WORDS: Record<string, string> = { watching: "training", saved: "opened from a file" };
 export const GONE = "kernel gone: showing what was recorded";
 
-/** The one line that says how the run stands, and what went wrong in red. */
+/** The one line that says how the run stands, and beside it what went wrong. */
 export class StatusLine {
   readonly root = element("div", { class: "nbtk-status", role: "status", "aria-live": "off" });
   private readonly facts = element("span", { class: "nbtk-facts" });
-  private readonly notes = element("span", { class: "nbtk-notes", role: "alert" });
+  /** Each note on a line of its own. */
+  readonly notes = element("div", { class: "nbtk-notes", role: "alert" });
+  private told = "";
   private gone = false;
   private status: Status | null = null;
 
   constructor() {
-    this.root.append(this.facts, this.notes);
+    this.root.append(this.facts);
   }
 
   show(status: Status | null, gone: boolean): void {
@@ -22,14 +24,16 @@ export class StatusLine {
     this.gone = gone;
     const facts = this.words();
     this.facts.replaceChildren(...facts.map((fact) => element("span", {}, fact)));
-    const notes = status?.notes.join(" · ") ?? "";
-    if (this.notes.textContent !== notes) this.notes.textContent = notes;
+    const notes = status?.notes ?? [];
+    if (this.told === notes.join("\n")) return;
+    this.told = notes.join("\n");
+    this.notes.replaceChildren(...notes.map((note) => element("div", {}, note)));
   }
 
   private words(): string[] {
     const gone = this.gone ? [GONE] : [];
     if (!this.status) return gone.length ? gone : ["waiting for the first step"];
-    const { step, steps_per_second: rate, elapsed, share, state } = this.status;
+    const { step, steps_per_second: rate, elapsed, share, state, name } = this.status;
     return [
       `step ${whole(step)}`,
       ...(rate === null ? [] : [`${rate >= 10 ? whole(rate) : rate.toFixed(2)} steps/s`]),
@@ -37,6 +41,7 @@ export class StatusLine {
       ...(share === null ? [] : [`${(100 * share).toFixed(1)} % measuring`]),
       ...(this.gone && state === "watching" ? [] : [WORDS[state] ?? state]),
       ...gone,
+      ...(name ? [`run ${name}`] : []),
     ];
   }
 }

@@ -7,22 +7,28 @@ export const STYLE = `
   --nbtk-edge: var(--jp-border-color2, light-dark(#e0e0e0, #424242));
   --nbtk-page: var(--jp-layout-color0, light-dark(#ffffff, #111111));
   --nbtk-brand: var(--jp-brand-color1, #1976d2);
-  --nbtk-alarm: var(--jp-error-color1, #d32f2f);
+  --nbtk-alarm: var(--jp-error-color1, light-dark(#d32f2f, #ef5350));
   color: var(--nbtk-ink);
   background: var(--nbtk-page);
   font-family: var(--jp-ui-font-family, system-ui, "Segoe UI", Helvetica, Arial, sans-serif);
   font-size: 12px;
   line-height: 1.4;
-  padding: 2px 0 6px;
+  padding: 2px 0 12px;
+  position: relative;
   font-variant-numeric: tabular-nums;
 }
 .nbtk-board [hidden] { display: none; }
 .nbtk-top { display: flex; flex-wrap: wrap; align-items: center; gap: 2px 16px; padding: 2px 4px; }
-.nbtk-status { display: flex; flex-wrap: wrap; gap: 2px 16px; flex: 1 1 30em; }
+.nbtk-status { display: flex; flex-wrap: wrap; gap: 2px 16px; flex: 1 1 auto; }
 .nbtk-facts { display: flex; flex-wrap: wrap; gap: 0 14px; color: var(--nbtk-soft); }
 .nbtk-facts > :first-child { color: var(--nbtk-ink); font-weight: 600; min-width: 6em; }
-.nbtk-notes { color: var(--nbtk-alarm); }
-.nbtk-chips { display: flex; flex-wrap: wrap; gap: 4px; padding: 2px 4px 4px; }
+.nbtk-notes {
+  margin: 2px 4px 6px; padding-left: 8px; border-left: 3px solid var(--nbtk-alarm);
+  max-height: 5.6em; overflow: auto; overflow-wrap: anywhere;
+}
+.nbtk-notes:empty { display: none; }
+.nbtk-notes > div { padding-left: 1em; text-indent: -1em; }
+.nbtk-chips { display: flex; flex-wrap: wrap; gap: 4px; padding: 2px 4px 6px; }
 .nbtk-board button {
   font: inherit; font-size: 11px; color: var(--nbtk-soft); background: none; cursor: pointer;
   border: 1px solid var(--nbtk-edge); border-radius: 9px; padding: 0 8px; line-height: 16px;
@@ -30,23 +36,24 @@ export const STYLE = `
 .nbtk-board button[aria-pressed="true"] { color: var(--nbtk-ink); border-color: var(--nbtk-soft); }
 .nbtk-board button:hover { border-color: var(--nbtk-ink); }
 .nbtk-board :focus-visible { outline: 2px solid var(--nbtk-brand); outline-offset: 1px; }
-.nbtk-pointed { min-width: 7em; text-align: right; font-weight: 600; }
+.nbtk-pointed { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .nbtk-slider { display: flex; align-items: center; gap: 6px; color: var(--nbtk-soft); font-size: 11px; }
 .nbtk-slider input { width: 90px; accent-color: var(--nbtk-soft); margin: 0; }
 .nbtk-slider output { min-width: 3em; }
 .nbtk-grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(max(300px, 30%), 100%), 1fr)); gap: 8px 14px; }
 .nbtk-panel { min-width: 0; background: var(--nbtk-page); color: var(--nbtk-soft); border-top: 1px solid var(--nbtk-faint); padding: 4px 4px 0; }
-.nbtk-panel header { display: flex; align-items: flex-start; gap: 8px; height: 36px; }
-.nbtk-panel header > :first-child { flex: 1 1 0; min-width: 0; }
+.nbtk-panel header { position: relative; height: 36px; }
 .nbtk-title {
-   font-weight: 600; color: var(--nbtk-ink); cursor: help; width: fit-content; max-width: 100%;
+   font-weight: 600; color: var(--nbtk-ink); cursor: help; width: fit-content; max-width: calc(100% - 76px);
   white-space: nowrap; overflow: hidden; text-overflow: ellipsis;
 }
 .nbtk-now { display: block; min-height: 17px; color: var(--nbtk-soft); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .nbtk-now > span + span { margin-left: 8px; }
 .nbtk-line::before { content: "●"; color: var(--nbtk-line); margin-right: 3px; font-size: 9px; }
-.nbtk-tools { display: flex; gap: 4px; flex: none; }
+.nbtk-tools { display: flex; align-items: center; gap: 4px 16px; }
+.nbtk-panel .nbtk-tools { position: absolute; top: 0; right: 0; gap: 4px; }
 .nbtk-stage { position: relative; min-height: 200px; }
+.nbtk-hint { position: absolute; inset: 40% 0 auto 64px; text-align: center; pointer-events: none; }
 .nbtk-cursor {
   position: absolute; left: 0; top: 0; width: 0; border-left: 1px dashed var(--nbtk-soft); pointer-events: none;
 }

@@ -36,6 +36,8 @@ export interface Status {
   share: number | null;
   state: string;
   notes: string[];
+  /** Of the run. */
+  name?: string;
 }
 
 export interface Series {

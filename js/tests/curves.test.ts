@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { fillCurves, fillEnds, margins } from "../src/curves";
+import { fillCurves, fillEnds, headroom, margins, PLENTY } from "../src/curves";
 import { minmax } from "../src/decimate";
 import { smooth } from "../src/smooth";
 import { Block, Store } from "../src/store";
@@ -66,10 +66,24 @@ describe("what is drawn", () => {
     expect([...(target.data.smooth0 as Float64Array)]).toEqual([3, 1, 2]);
   });
 
+  it("is smoothed only where there are plenty of samples, lest the average lags behind", () => {
+    const falling = (rows: number) => Array.from({ length: rows }, (_, i) => Math.exp(-i / 10));
+    for (const rows of [PLENTY - 1, PLENTY]) {
+      const target = source();
+      fillCurves(target, spec, stored(falling(rows)), 0.9, view, "linear");
+      const same = String(target.data.smooth0) === String(target.data.y0);
+      expect(same).toBe(rows < PLENTY);
+      expect((target.data.dot0 as Float64Array).every(Number.isNaN)).toBe(true);
+    }
+  });
+
   it("leaves out of a log axis what has no place on it", () => {
     expect(fillCurves(source(), spec, stored([0, -1, 4, 8]), 0, view, "log")).toEqual([4, 8]);
     expect(fillCurves(source(), spec, stored([0, -1]), 0, view, "log")).toBeNull();
     expect(margins([2, 2], "linear")).toEqual([1, 3]);
+    expect(headroom([0, 100], "linear", true)).toEqual([0, 108]);
+    expect(headroom([1, 100], "log", true)[1]).toBeCloseTo(100 * 100 ** 0.08);
+    expect(headroom([0, 100], "linear", false)).toEqual([0, 100]);
   });
 
   it("keeps the names at the ends apart and inside the frame", () => {

@@ -11,7 +11,8 @@ const status: Status = {
   elapsed: 75,
   share: 0.041,
   state: "watching",
-  notes: ["loss is NaN from step 9"],
+  name: "generator",
+  notes: ["loss is NaN from step 9", "budget is kept by measuring less"],
 };
 
 describe("numbers", () => {
@@ -19,10 +20,12 @@ describe("numbers", () => {
     expect(number(0.0123456789)).toBe("0.012346");
     expect(number(1.5e-7, 3)).toBe("1.50e−7");
     expect(number(-2)).toBe("−2");
-    expect(number(Number.NaN)).toBe("not measured");
+    expect(number(Number.NaN)).toBe("NaN");
     expect(whole(1_234_567)).toBe("1\u2009234\u2009567");
     expect([duration(9.87), duration(75), duration(3725)]).toEqual(["9.9 s", "1:15 min", "1:02:05 h"]);
-    expect(short("blocks.11.attention.weight", 10)).toBe("…on.weight");
+    expect(short("blocks.11.attention.weight", 10)).toBe("…weight");
+    expect(short("attention_output_weight", 10)).toBe("…ut_weight");
+    expect(short("short", 10)).toBe("short");
   });
 });
 
@@ -36,8 +39,12 @@ describe("the status line", () => {
       "1:15 min",
       "4.1 % measuring",
       "training",
+      "run generator",
     ]);
-    expect(line.root.querySelector(".nbtk-notes")!.textContent).toBe("loss is NaN from step 9");
+    expect([...line.notes.children].map((one) => one.textContent)).toEqual([
+      "loss is NaN from step 9",
+      "budget is kept by measuring less",
+    ]);
   });
 
   it("does not claim to train without a kernel", () => {
@@ -55,18 +62,18 @@ describe("readings", () => {
   const series = [{ key: "a/a", x: 0, y: 1, width: 2 }];
   const buffers = [Float64Array.of(0, 10, 20), Float64Array.of(1, 2, 0.123456789, Number.NaN, 5, 6)];
   store.apply({ head: { op: "reset", seq: 1, status, series }, buffers });
-  const spec = (kind: string) => ({ kind, units: "", lines }) as PanelSpec;
+  const spec = (kind: string) => ({ kind, units: "loss", lines }) as PanelSpec;
   const texts = (kind: string, step: number | null, row: number | null = null) =>
     read(spec(kind), lines, store, step, row).map((one) => one.text);
 
   it("are of the nearest sample of a curve", () => {
     expect(texts("curves", null)).toEqual(["0.weight 5", "0.bias 6"]);
-    expect(texts("curves", 11)).toEqual(["0.weight 0.123457", "0.bias not measured"]);
+    expect(texts("curves", 11)).toEqual(["step 10", "0.weight 0.123457", "0.bias NaN"]);
   });
 
   it("are of the row under the pointer, else of the largest", () => {
-    expect(texts("heatmap", 12, 1)).toEqual(["0.bias not measured"]);
-    expect(texts("heatmap", 12)).toEqual(["largest: 0.weight 0.123457"]);
-    expect(texts("heatmap", null)).toEqual(["largest: 0.bias 6"]);
+    expect(texts("heatmap", 12, 1)).toEqual(["step 10", "NaN in 0.bias"]);
+    expect(texts("heatmap", 12)).toEqual(["step 10", "largest 0.123457\u00a0loss in 0.weight"]);
+    expect(texts("heatmap", null)).toEqual(["largest 6\u00a0loss in 0.bias"]);
   });
 });

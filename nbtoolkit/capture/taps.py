@@ -24,6 +24,7 @@ class Watcher(Protocol):
 
     def after_backward(self, losses: Sequence[Tensor]) -> bool:
         """Backward has run on ``losses``; whether they are known to be this watcher's."""
+        ...
 
     def backward_ended(self, losses: Sequence[Tensor], *, claimed: bool) -> None:
         """All have been told of ``losses``; ``claimed`` if any watcher knows them for its own."""

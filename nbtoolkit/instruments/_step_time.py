@@ -16,7 +16,8 @@ def step_time(clock, /):
     """Mean seconds per optimizer step since the last reading, and the share of them in instruments.
 
     Time is that of the training thread; on an accelerator, kernels still queued are not in it.
-    The share counts everything nbtoolkit does on that thread, drawing included.
+    The share counts what nbtoolkit does before and after each step on that thread, sending to the
+    Board included; the few microseconds around backward() and zero_grad() are not in it.
     """
     steps, seconds, measuring = clock["steps"], clock["seconds"], clock["measuring"]
     if not steps or not seconds:

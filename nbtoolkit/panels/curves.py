@@ -10,7 +10,8 @@ from bokeh.models import ColumnDataSource, LabelSet, Legend, LegendItem
 from nbtoolkit.analysis.curves import minmax, smooth
 from nbtoolkit.panels.look import DIRECT_LABELS, DRAWN, SIZE, SMOOTHING, axis_range, blank_figure, colour, unit_label
 
-DOTS = 40  # up to so many samples, each is marked and none smoothed: a single one has no line
+DOTS = 40  # up to so many samples, each is marked: a single one has no line
+PLENTY = 200  # from so many samples on, an average over ten follows the curve instead of lagging behind it
 
 
 def columns(ds: Any) -> dict[str, Any]:
@@ -90,9 +91,8 @@ def _samples(ds: Any) -> list[tuple[str, np.ndarray, np.ndarray]]:
 
 def _curve(x: np.ndarray, y: np.ndarray, weight: float) -> dict[str, np.ndarray]:
     kept = minmax(x, y, DRAWN)
-    short = len(y) <= DOTS
-    dots = y[kept] if short else np.full(len(kept), np.nan)
-    return {"x": x[kept], "y": y[kept], "smooth": smooth(y, 0.0 if short else weight)[kept], "dot": dots}
+    dots = y[kept] if len(y) <= DOTS else np.full(len(kept), np.nan)
+    return {"x": x[kept], "y": y[kept], "smooth": smooth(y, weight if len(y) >= PLENTY else 0.0)[kept], "dot": dots}
 
 
 def _padded(values: np.ndarray, length: int) -> np.ndarray:
@@ -107,7 +107,8 @@ def _span(source: ColumnDataSource, axis: str, curves: int, scale: str) -> tuple
         return (1e-3, 1.0) if scale == "log" else (0.0, 1.0)
     low, high = float(values.min()), float(values.max())
     if axis == "x":
-        return low, max(high, low + 1)
+        margin = 0.01 * max(high - low, 1)  # room for the dots at both ends
+        return low - margin, max(high, low + 1) + margin
     if scale == "log":
         margin = max((high / low) ** 0.05, 1.05)
         return low / margin, high * margin

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from bokeh.models import (
+    AllLabels,
     BasicTicker,
     ColorBar,
     ColumnDataSource,
@@ -73,10 +74,11 @@ def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> An
     mapper = mapper_type(palette=FIELD, low=low, high=high, nan_color="rgba(0, 0, 0, 0)", name="colours")
     plot.image(image="image", x="x", y="y", dw="dw", dh="dh", source=source, color_mapper=mapper)
     ticks = labelled(len(labels))
+    plot.yaxis.major_label_policy = AllLabels()  # `labelled` has chosen already
     plot.yaxis.ticker = FixedTicker(ticks=[len(labels) - row - 0.5 for row in ticks], name="rows")
     plot.yaxis.major_label_overrides = {len(labels) - row - 0.5: short(labels[row]) for row in ticks}
     plot.ygrid.grid_line_color = None
-    plot.min_border_left = 116
+    plot.min_border_right = 60  # the bar of colours keeps its width when its numbers change
     plot.add_layout(_bar(mapper, scale, unit_label(variable.attrs)), "right")
     return plot
 
@@ -96,8 +98,12 @@ def limits(values: np.ndarray, scale: str) -> tuple[float, float]:
 
 
 def short(label: str) -> str:
-    """A label cut from the left: the end of a parameter's name says more than its beginning."""
-    return label if len(label) <= LETTERS else f"…{label[1 - LETTERS :]}"
+    """A label cut from the left, at a dot if there is one: the end of a parameter's name says most."""
+    if len(label) <= LETTERS:
+        return label
+    end = label[1 - LETTERS :]
+    dot = end.find(".")
+    return f"…{end[dot + 1 :] if 2 * dot < len(end) else end}"
 
 
 def _bar(mapper: Any, scale: str, units: str) -> ColorBar:

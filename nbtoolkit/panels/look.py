@@ -7,7 +7,7 @@ set here suits paper.
 from collections.abc import Mapping
 from typing import Any
 
-from bokeh.models import BoxZoomTool, PanTool, Range1d, ResetTool, WheelZoomTool
+from bokeh.models import BoxZoomTool, NoOverlap, PanTool, Range1d, ResetTool, WheelZoomTool
 from bokeh.plotting import figure
 
 # Okabe & Ito (2008), "Color universal design"; yellow last, it is faint on white.
@@ -15,6 +15,7 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7
 FIELD = "Viridis256"
 
 HEIGHT = 200
+GUTTER = 64  # left of the frame, so that the frames of all panels begin at the same place
 INK = "#424242"
 FAINT = "#E6E6E6"
 FONT = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
@@ -56,7 +57,7 @@ def blank_figure(x_label: str, y_label: str, scale: str, **settings: Any) -> Any
         outline_line_color=None,
         min_border_top=6,
         min_border_bottom=4,
-        min_border_left=56,
+        min_border_left=GUTTER,
         **settings,
     )
     # Dragging draws a zoom box; the wheel is left to the page, which has to scroll.
@@ -72,6 +73,7 @@ def blank_figure(x_label: str, y_label: str, scale: str, **settings: Any) -> Any
 def _quiet(plot: Any) -> None:
     for axis in plot.axis:
         axis.axis_line_color = None
+        axis.major_label_policy = NoOverlap()
         axis.major_tick_line_color = None
         axis.minor_tick_line_color = None
         axis.major_label_text_color = INK
@@ -83,7 +85,7 @@ def _quiet(plot: Any) -> None:
     for grid in plot.grid:
         grid.grid_line_color = FAINT
     plot.xgrid.grid_line_color = None
-    plot.xaxis.ticker.desired_num_ticks = 4
+    plot.xaxis.ticker.update(desired_num_ticks=4, min_interval=1, name="x_ticks")
     plot.xaxis.formatter.use_scientific = False
     if hasattr(plot.yaxis.formatter, "power_limit_low"):
         plot.yaxis.formatter.power_limit_low = -6

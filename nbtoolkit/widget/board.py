@@ -106,7 +106,7 @@ class Board(anywidget.AnyWidget):
         self.send(head, buffers=buffers)
 
     def _status(self) -> dict[str, Any]:
-        return messages.status_head(self.run.status())
+        return messages.status_head(self.run.status(), self.run.name)
 
     def _on_message(self, _: Any, content: Any, __: Any) -> None:
         if isinstance(content, dict) and content.get("op") == "hello":

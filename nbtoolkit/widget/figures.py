@@ -61,15 +61,18 @@ def all_panels(record: Record) -> list[Panel]:
 def first_panels(every: list[Panel], names: Sequence[str] | None = None) -> list[Panel]:
     """The panels open at first.
 
-    Those of the groups named, else of three instruments the curves, of two the field, and one thing that the user logs.
+    Those of the groups named, else of three instruments the curves, of two the field, and one thing that the user
+    logs or, without that, the curves of a fourth.
     """
     if names:
         return [panel for panel in every if panel[0].name in names]
     firsts: dict[tuple, Panel] = {}
     for panel in every:
         firsts.setdefault((panel[0].name, panel[1] is panels.heatmap), panel)
+    kinds = {_kind(panel) for panel in firsts.values()}
+    counts = FIRST if "own" in kinds else {**FIRST, "curves": FIRST["curves"] + FIRST["own"]}
     chosen = [
-        panel for kind, count in FIRST.items() for panel in [p for p in firsts.values() if _kind(p) == kind][:count]
+        panel for kind, count in counts.items() for panel in [p for p in firsts.values() if _kind(p) == kind][:count]
     ]
     return [panel for panel in every if panel in chosen]
 

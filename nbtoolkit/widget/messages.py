@@ -21,20 +21,24 @@ FULL = 20_000  # rows of a curve sent as they are; longer ones are sent as their
 FULL_FIELD = 4_000  # rows of a field sent as they are; of longer ones every second, third ...
 CELLS = 100_000  # values of a field sent, but never fewer rows than a screen shows
 SCREEN = 500
+UPDATE = 20_000  # values of a variable in one update
 FEW = 8  # columns up to which a variable is drawn as curves
 
 Message = tuple[dict[str, Any], list[Any]]
 
 
 def append(record: Record, sent: dict[str, int], seq: int, status: dict[str, Any]) -> Message:
-    """The rows that came since ``sent`` (rows by group), which is moved on to now."""
+    """The rows that came since ``sent`` (rows by group), which is moved on to now; of wide fields every n-th."""
     series: list[dict[str, Any]] = []
     buffers: list[Any] = []
     for name, columns in list(record.groups.items()):
         steps, values = columns.rows(sent.get(name, 0))
         if len(steps):
             sent[name] = sent.get(name, 0) + len(steps)
-            _add(series, buffers, name, steps, values)
+            width = max((math.prod(array.shape[1:]) for array in values.values()), default=0)
+            stride = -(-len(steps) * width // UPDATE)
+            kept = slice((len(steps) - 1) % stride, None, stride) if stride > 1 else slice(None)
+            _add(series, buffers, name, steps[kept], {key: array[kept] for key, array in values.items()})
     return {"op": "append", "seq": seq, "status": status, "series": series}, buffers
 
 
@@ -66,9 +70,9 @@ def thin(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([minmax(steps.astype(float), column, buckets) for column in values.T]))
 
 
-def status_head(status: Any) -> dict[str, Any]:
-    """A run's status as JSON allows it: what is not finite is null."""
-    return {key: _finite(value) for key, value in asdict(status).items()}
+def status_head(status: Any, name: str = "") -> dict[str, Any]:
+    """A run's status as JSON allows it, what is not finite being null, and the run's name."""
+    return {key: _finite(value) for key, value in asdict(status).items()} | {"name": name}
 
 
 def pack(message: Message) -> bytes:

@@ -41,6 +41,7 @@ def test_saved_and_reopened_it_is_interactive_without_running(notebook, lab) -> 
     assert board.step == run["done"]
     assert board.stored("loss/loss")[1][-1] == run["loss"]
     shown = board.panels.count()
+    board.root.get_by_role("button", name="choose the panels shown").click()
     board.root.locator('.nbtk-chips button[aria-pressed="true"]').first.click()
     assert board.panels.count() == shown - 1
     board.panels.first.focus()

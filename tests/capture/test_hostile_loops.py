@@ -22,7 +22,7 @@ def test_losses_given_as_an_iterator_still_train() -> None:
     problem = problems.mlp()
     with nbtoolkit.watch(problem.model, problem.optimizer) as run:
         losses = [problem.model(torch.randn(4, 8)).square().mean() for _ in range(2)]
-        torch.autograd.backward(iter(losses))
+        torch.autograd.backward(iter(losses))  # type: ignore[arg-type]
         assert all(param.grad is not None for param in problem.model.parameters())
         problem.optimizer.step()
     np.testing.assert_allclose(run["loss"]["loss"], [sum(loss.item() for loss in losses)], rtol=1e-6)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray
-from bokeh.models import ColumnDataSource, LabelSet, Legend, LinearScale, LogScale
+from bokeh.models import AllLabels, ColumnDataSource, LabelSet, Legend, LinearScale, LogScale, NoOverlap
 
 from nbtoolkit import panels
 from nbtoolkit.panels import curves, heatmap, look, table
@@ -69,6 +69,13 @@ def test_long_curves_are_thinned_to_real_samples_and_smoothed():
     assert drawn["y0"].max() == ds["loss"].max()
     assert np.isnan(drawn["dot0"]).all()
     assert drawn["smooth0"].std() < 0.5 * drawn["y0"].std()
+
+
+@pytest.mark.parametrize("rows", [curves.PLENTY - 1, curves.PLENTY])
+def test_few_samples_are_not_smoothed_lest_the_average_lags_behind(rows):
+    drawn = curves.columns(dataset({"loss": Var((), "loss", "loss")}, rows=rows))
+    assert np.array_equal(drawn["smooth0"], drawn["y0"]) == (rows < curves.PLENTY)
+    assert np.isnan(drawn["dot0"]).all()
 
 
 def test_settings_of_the_optimizer_and_logged_values_are_not_smoothed():
@@ -143,6 +150,33 @@ def test_rows_of_a_field_are_labelled_from_the_top_and_not_too_many():
     assert len(written) <= heatmap.ROWS
     assert written[max(written)] == heatmap.short(names[0])
     assert all(len(text) <= heatmap.LETTERS for text in written.values())
+
+
+def test_a_long_label_keeps_its_end_and_is_cut_at_a_dot():
+    assert heatmap.short("0.weight") == "0.weight"
+    assert heatmap.short("transformer.encoder.layers.3.self_attn.in_proj_weight") == "…in_proj_weight"
+    assert heatmap.short("transformer.h.11.mlp.c_fc.weight") == "…mlp.c_fc.weight"
+    assert heatmap.short("a_name_without_any_dot_in_it") == "…out_any_dot_in_it"
+
+
+def test_panels_begin_at_the_same_place_and_steps_are_whole():
+    ds = dataset(NORMS, param=["a"])
+    field = heatmap.figure(ColumnDataSource({k: list(v) for k, v in heatmap.columns(ds).items()}), ds)
+    curve = dataset({"loss": Var((), "loss", "loss")})
+    line = curves.figure(ColumnDataSource(curves.columns(curve)), curve)
+    assert field.min_border_left == line.min_border_left == look.GUTTER
+    for plot in (field, line):
+        assert plot.select_one({"name": "x_ticks"}).min_interval == 1
+        assert isinstance(plot.xaxis[0].major_label_policy, NoOverlap)
+    # Labels of rows are chosen by their number; close as they are, none may be left out.
+    assert isinstance(field.yaxis[0].major_label_policy, AllLabels)
+
+
+def test_the_first_and_the_last_dot_are_inside_the_frame():
+    ds = dataset({"loss": Var((), "loss", "loss")}, rows=3)
+    plot = curves.figure(ColumnDataSource(curves.columns(ds)), ds)
+    assert plot.x_range.start < 0
+    assert plot.x_range.end > 4
 
 
 def test_the_table_shows_the_last_step():

@@ -128,6 +128,20 @@ def test_at_most_six_panels_are_open_at_first(run):
     assert "own0/v" in [panel["id"] for panel in shown]
 
 
+def test_the_name_of_the_run_is_told_for_there_may_be_several(run, live):
+    run.train(1)
+    assert live.heard[-1][0]["status"]["name"] == run.name
+
+
+def test_a_fourth_curve_takes_the_place_of_what_nobody_logs(run):
+    variables = run.record.groups["grad_norm"].variables
+    for i in range(4):
+        run.record.group(f"more{i}", {"total": variables["total"]})
+    run.train(1)
+    shown = [panel["id"] for panel in json.loads(describe(run.record))["panels"] if panel["shown"]]
+    assert shown == ["loss/loss", "grad_norm/total", "grad_norm/norm", "more0/total", "more1/total"]
+
+
 def test_named_groups_alone_are_open(run):
     run.train(1)
     told = json.loads(Board(run, ["grad_norm"]).panels)["panels"]

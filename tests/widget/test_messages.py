@@ -125,3 +125,15 @@ def test_what_is_not_finite_is_null_in_the_status(run):
 
 if __name__ == "__main__":
     GOLDEN.write_text(json.dumps({"bytes": golden_bytes().hex()}) + "\n")
+
+
+def test_an_update_of_a_wide_field_is_bounded_and_ends_with_the_last_row():
+    record, sent = Record(), {}
+    columns = record.group("norm", {"norm": Var(("param",), units="1", long_name="norm")})
+    columns.append(range(90), {"norm": np.ones((90, 2000))}, {"param": [f"p{i}" for i in range(2000)]})
+    head, buffers = messages.append(record, sent, 1, {})
+    assert sum(np.asarray(buffer).nbytes for buffer in buffers) <= 8 * 1.2 * messages.UPDATE
+    steps = np.asarray(buffers[head["series"][0]["x"]])
+    assert steps[-1] == 89
+    assert len(set(np.diff(steps))) == 1
+    assert sent == {"norm": 90}
