@@ -49,28 +49,30 @@ class Losses:
             return
         if self._seen and all(param.grad is None for param in self._params()):
             self.forget()
-        self._before = [(param, _version(param)) for param in self._witnesses()]
+        witness = None if self._witness is None else self._witness()
+        if witness is not None:
+            self._before = [(witness, _version(witness))]
+        else:  # while there is none, every parameter is one
+            self._before = [(param, _version(param)) for param in self._params()]
 
     def after(self, losses: Sequence[Tensor]) -> bool:
         """Take the losses of a backward pass if it reached this optimizer's parameters; whether it did."""
         if not losses:
             return False
-        touched = next((param for param, version in self._before if _version(param) != version), None)
+        for param, version in self._before:
+            if _version(param) != version:
+                if len(self._before) > 1:
+                    self._witness = weakref.ref(param)
+                break
+        else:
+            if not self._reached(losses):
+                return False
         self._before = []
-        if touched is not None:
-            self._witness = weakref.ref(touched)
-        elif not self._reached(losses):
-            return False
         for loss in losses:
             if self._scaled is not None:
                 loss = self._unscaled(loss)
             self._seen.append((loss, loss._version))
         return True
-
-    def _witnesses(self) -> Sequence[Tensor]:
-        """The witness; while there is none, all parameters."""
-        param = None if self._witness is None else self._witness()
-        return self._params() if param is None else (param,)
 
     def _reached(self, losses: Sequence[Tensor]) -> bool:
         """Whether the graph of a loss ends in one of the parameters."""
@@ -122,7 +124,8 @@ class Losses:
 
 def _version(param: Tensor) -> tuple[int, int]:
     """Identity and version of a parameter's gradient."""
-    return (0, 0) if param.grad is None else (id(param.grad), param.grad._version)
+    grad = param.grad
+    return (0, 0) if grad is None else (id(grad), grad._version)
 
 
 def leaves(loss: Tensor) -> set[int]:

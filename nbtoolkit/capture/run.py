@@ -47,7 +47,7 @@ class Run:
         self.listeners: list[Callable[[Run], None]] = []
         self.steps: Steps | None = None
         self.appender: Appender | None = None
-        self._started = self._next_flush = perf_counter()
+        self._started = self.next_flush = perf_counter()
         self._elapsed = float(record.attrs.get("elapsed", 0.0))
         self._measuring = float(record.attrs.get("measuring", 0.0))
         for item in instruments:
@@ -188,11 +188,11 @@ class Run:
 
     def boundary(self, now: float) -> None:
         """A step has ended: pass on what has gathered, a few times a second."""
-        if now < self._next_flush:
+        if now < self.next_flush:
             return
         self._collect()
         self._tell()
-        self._next_flush = perf_counter() + FLUSH_SECONDS
+        self.next_flush = perf_counter() + FLUSH_SECONDS
 
     def declare(self, instrument: Instrument) -> None:
         """Make room for what an instrument measures.

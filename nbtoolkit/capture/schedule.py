@@ -1,5 +1,6 @@
 """When each instrument is due, and how a budget stretches the costly ones."""
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -20,6 +21,8 @@ class Attached:
 
     def __init__(self, instrument: Instrument, loop: Loop) -> None:
         self.instrument = instrument
+        self.name = instrument.name
+        self.function = functools.partial(instrument.function, **instrument.settings)
         self.gives = [getattr(loop, need) for need in instrument.needs]
         self.labels: Labels = {}
         self.labels_version = -1

@@ -160,7 +160,10 @@ class Steps:
             self._due = NOTHING
         if self.schedule.stretches:
             self._time_step()
-        self._guarded(self._measure_after)
+        if self._due.after or perf_counter() >= self.run.next_flush:
+            self._guarded(self._measure_after)
+        else:
+            self._end_step()
         if self.schedule.stretches:
             self._last_end, self._measured_until = perf_counter(), self.measuring
 
@@ -196,23 +199,26 @@ class Steps:
             if item.wants_clock:
                 self.loop.current_clock = self._read_clock()
             self._measure(item)
+        self._end_step()
+        run.boundary(perf_counter())
+
+    def _end_step(self) -> None:
         self._due = NOTHING
         self.loop.end()
         if self.losses.pending:
             self.losses.forget()
-        run.step += 1
-        run.boundary(perf_counter())
+        self.run.step += 1
 
     def _measure(self, item: Attached) -> None:
-        run, loop, instrument = self.run, self.loop, item.instrument
+        run, loop = self.run, self.loop
         started = 0.0 if item.exempt else perf_counter()
         if item.labels_version != loop.version:
-            item.labels, item.labels_version = loop.labels(instrument), loop.version
+            item.labels, item.labels_version = loop.labels(item.instrument), loop.version
         try:
-            outputs = instrument.function(*[give() for give in item.gives], **instrument.settings)
-            run.rows.add(instrument.name, run.step, outputs, item.labels)
+            outputs = item.function(*[give() for give in item.gives])
+            run.rows.add(item.name, run.step, outputs, item.labels)
         except Exception as error:
-            run.failed(instrument, run.step, item.labels, error)
+            run.failed(item.instrument, run.step, item.labels, error)
         if not item.exempt:
             self.schedule.measured(item, run.step, perf_counter() - started, self.train_seconds)
 

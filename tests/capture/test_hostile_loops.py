@@ -228,10 +228,10 @@ def test_an_interrupt_while_rows_are_taken_loses_none(monkeypatch: pytest.Monkey
 
     def train(run: nbtoolkit.Run) -> None:
         with run:
-            run._next_flush = float("inf")
+            run.next_flush = float("inf")
             problem.train(5)
             monkeypatch.setattr(intake, "take", interrupted)
-            run._next_flush = 0
+            run.next_flush = 0
             problem.step()
 
     run = nbtoolkit.watch(problem.model, problem.optimizer)
@@ -257,7 +257,7 @@ def test_a_run_that_cannot_be_read_at_its_end_still_ends_and_keeps_the_users_err
 
     def train(run: nbtoolkit.Run) -> None:
         with run:
-            run._next_flush = float("inf")
+            run.next_flush = float("inf")
             run.listeners.append(leaves_and_fails)
             problem.train(2)
             monkeypatch.setattr("nbtoolkit.capture.intake.take", broken)
