@@ -155,7 +155,13 @@ class Discovery:
             self._unclaimed = [*self._unclaimed, *losses][-KEPT_LOSSES:]
 
     def gradients_zeroed(self, owner: Optimizer | nn.Module) -> None:
-        """Nothing to do: the owner may not be the optimizer that steps next."""
+        """Forget the losses whose gradients were thrown away before a first step."""
+        if not (self._recent or self._unclaimed) or owner in self._known:
+            return
+        held = names.held(owner) if isinstance(owner, Optimizer) else list(owner.parameters())
+        own = {id(param) for param in held}
+        self._recent = [loss for loss in self._recent if not own & losses.leaves(loss)]
+        self._unclaimed = [loss for loss in self._unclaimed if not own & losses.leaves(loss)]
 
     def loss_scaled(self, loss: Tensor, scaled: Tensor, scale: Tensor) -> None:
         """Remember what a GradScaler did."""

@@ -131,6 +131,18 @@ def test_losses_of_models_trained_side_by_side_are_kept_apart() -> None:
         np.testing.assert_allclose(run["loss"]["loss"], seen[run.name], rtol=1e-12)
 
 
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_a_backward_before_the_first_zero_grad_is_no_part_of_the_first_loss(set_to_none: bool) -> None:
+    problem = problems.mlp()
+    with Discovery({"model": problem.model, "optimizer": problem.optimizer}) as found:
+        problem.model(torch.randn(4, 8)).square().mean().backward()  # somebody looks at a gradient
+        problem.optimizer.zero_grad(set_to_none=set_to_none)
+        loss = problem.model(torch.randn(4, 8)).square().mean()
+        loss.backward()
+        problem.optimizer.step()
+    assert found.runs[0]["loss"]["loss"].values.tolist() == [loss.item()]
+
+
 def test_closures_are_measured_at_their_first_evaluation() -> None:
     problem = problems.lbfgs()
     run = watched(problem, 4)
