@@ -38,15 +38,8 @@ class Losses:
         """Whether a backward pass has been seen since the last step."""
         return bool(self._seen)
 
-    def before(self, *, look: bool) -> None:
-        """Note the gradients before a backward pass.
-
-        Args:
-            look: whether gradients may be read: not on a thread beside the one that may be writing them.
-        """
-        self._before = []
-        if not look:
-            return
+    def before(self) -> None:
+        """Note the gradients before a backward pass."""
         if self._seen and all(param.grad is None for param in self._params()):
             self.forget()
         witness = None if self._witness is None else self._witness()
@@ -55,11 +48,16 @@ class Losses:
         else:  # while there is none, every parameter is one
             self._before = [(param, _version(param)) for param in self._params()]
 
-    def after(self, losses: Sequence[Tensor]) -> bool:
-        """Take the losses of a backward pass if it reached this optimizer's parameters; whether it did."""
+    def after(self, losses: Sequence[Tensor], *, look: bool = True) -> bool:
+        """Take the losses of a backward pass if it reached this optimizer's parameters; whether it did.
+
+        Args:
+            losses: on which backward was called.
+            look: whether gradients may be read: not on a thread beside the one that may be writing them.
+        """
         if not losses:
             return False
-        for param, version in self._before:
+        for param, version in self._before if look else ():
             if _version(param) != version:
                 if len(self._before) > 1:
                     self._witness = weakref.ref(param)
@@ -67,7 +65,6 @@ class Losses:
         else:
             if not self._reached(losses):
                 return False
-        self._before = []
         for loss in losses:
             if self._scaled is not None:
                 loss = self._unscaled(loss)

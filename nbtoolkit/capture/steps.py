@@ -88,10 +88,10 @@ class Steps:
 
     def before_backward(self) -> None:
         """Note the state of the gradients, which will tell whose the loss is."""
-        if self._elsewhere():
+        if self._elsewhere() or not self._here():
             return
         try:
-            self.losses.before(look=threading.get_ident() in (self._thread, self._maker))
+            self.losses.before()
         except Exception as error:
             self.run.give_up(error)
 
@@ -99,15 +99,19 @@ class Steps:
         """Take the losses of the backward pass that has run, if they are ours."""
         if self._elsewhere():
             return False
-        self._backward_since = True
+        self._backward_since = self._backward_since or self._here()
         try:
-            return self.losses.after(losses)
+            return self.losses.after(losses, look=self._here())
         except Exception as error:
             self.run.give_up(error)
             return False
 
     def backward_ended(self, losses: Sequence[Tensor], *, claimed: bool) -> None:
         """Nothing more to do."""
+
+    def _here(self) -> bool:
+        """Whether this thread makes the steps, as far as is known: before the first, the one that began the watch."""
+        return threading.get_ident() == (self._thread or self._maker)
 
     def _elsewhere(self) -> bool:
         """Whether this cannot be ours: the optimizer is gone, or another thread makes its steps."""

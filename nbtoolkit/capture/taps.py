@@ -5,6 +5,7 @@ come and go. Each wrap tells the watchers and calls the original; nothing else.
 """
 
 import functools
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol
@@ -38,31 +39,32 @@ class Watcher(Protocol):
 
 NO_BACKWARD = -1
 
+_coming_and_going = threading.RLock()
 _watchers: list[Watcher] = []
 _originals: list[tuple[Any, str, Callable[..., Any], Callable[..., Any]]] = []
 
 
 def add(watcher: Watcher) -> None:
     """Tell ``watcher`` from now on."""
-    if not _watchers:
-        _install(torch.autograd, "backward", _backward)
-        _install(Optimizer, "zero_grad", _zero_grad)
-        _install(nn.Module, "zero_grad", _zero_grad)
-        _install(GradScaler, "scale", _scale)
-    _watchers.append(watcher)
+    with _coming_and_going:
+        if not _watchers:
+            _install(torch.autograd, "backward", _backward)
+            _install(Optimizer, "zero_grad", _zero_grad)
+            _install(nn.Module, "zero_grad", _zero_grad)
+            _install(GradScaler, "scale", _scale)
+        _watchers.append(watcher)
 
 
 def remove(watcher: Watcher) -> None:
     """Tell ``watcher`` no more; the last to go takes the wraps along."""
-    if watcher in _watchers:
-        _watchers.remove(watcher)
-    if _watchers:
-        return
-    while _originals:
-        owner, name, original, wrap = _originals.pop()
-        # Somebody may have wrapped our wrap; theirs stays, and ours then tells nobody.
-        if getattr(owner, name) is wrap:
-            setattr(owner, name, original)
+    with _coming_and_going:
+        if watcher in _watchers:
+            _watchers.remove(watcher)
+        while _originals and not _watchers:
+            owner, name, original, wrap = _originals.pop()
+            # Somebody may have wrapped our wrap; theirs stays, and ours then tells nobody.
+            if getattr(owner, name) is wrap:
+                setattr(owner, name, original)
 
 
 def hide_frames(traceback: TracebackType | None) -> None:
