@@ -57,7 +57,7 @@ class Loop:
 
     def begin(self, *, remember_initial: bool, keep_params: bool) -> None:
         """Start a step: see whether the parameters are still the same ones, keep what the step will change."""
-        identity = [id(tensor) for group in self.optimizer.param_groups for tensor in group["params"]]
+        identity = [id(tensor) for tensor in self.held()]
         if identity != self._identity:
             self._identity = identity
             self.tensors = names.named(self.optimizer, self.models)

@@ -42,8 +42,8 @@ class Steps:
         self.measuring = self._measured_until = 0.0
         self.train_seconds: float | None = None
         self._due = NOTHING
-        self._begun = self._last_end = perf_counter()
-        self._clock = (0, self._begun, 0.0)
+        self._last_end = perf_counter()
+        self._clock = (0, self._last_end, 0.0)
         self._awaiting_closure = False
         self._maker = threading.get_ident()
         self._thread: int | None = None  # the one that makes the steps, once known
