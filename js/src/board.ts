@@ -189,6 +189,7 @@ export class Board implements Host {
 function sameCurves(one: PanelSpec, other: PanelSpec): boolean {
   return (
     one.lines.length === other.lines.length &&
+    String(one.sizes) === String(other.sizes) &&
     one.lines.every((line, i) => line.label === other.lines[i]!.label)
   );
 }

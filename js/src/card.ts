@@ -104,6 +104,7 @@ export class Card {
 
   paint(): void {
     this.plot?.paint(this.root);
+    this.host.dirty(this); // names at the ends of curves carry their colours in their data
   }
 
   dispose(): void {
@@ -114,6 +115,7 @@ export class Card {
 
   /** Show the step that the reader points at, in whichever panel, and the values there. */
   mark(step: number | null): void {
+    if (this.plot?.follow(step)) this.host.dirty(this);
     const place = step === null ? null : this.plot?.place(step);
     this.cursor.hidden = !place;
     if (place) {
@@ -124,6 +126,7 @@ export class Card {
     const text = readings.map((reading) => reading.text + reading.color).join() + this.spec.id;
     if (text === this.shownText) return;
     this.shownText = text;
+    this.now.title = readings.map((reading) => reading.text).join("  "); // it may be cut
     this.now.replaceChildren(
       ...readings.flatMap(({ text, color }) => {
         const part = element("span", {}, text);
@@ -146,8 +149,9 @@ export class Card {
     const box = this.box.getBoundingClientRect();
     const under = this.plot?.under(event.clientX - box.left, event.clientY - box.top);
     this.pointed = performance.now();
-    this.row = under && this.spec.kind === "heatmap" ? this.plot!.row(under.height) : null;
-    this.at = under ? Math.round(under.step) : null;
+    this.row = under?.row ?? null;
+    // Over a spectrum there are no steps; it goes on showing the one that the keyboard chose.
+    if (under?.step !== null) this.at = under ? Math.round(under.step) : null;
     this.host.point(this.at);
   }
 

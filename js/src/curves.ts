@@ -1,3 +1,4 @@
+import { ends as bandEnds, errorsAt, extremes, lineOf, reach } from "./bands";
 import type { Range, Source } from "./bokeh";
 import { minmax } from "./decimate";
 import { smooth } from "./smooth";
@@ -23,9 +24,14 @@ interface Drawn {
   y: Float64Array;
   smooth: Float64Array;
   dot: Float64Array;
+  low?: Float64Array;
+  high?: Float64Array;
 }
 
-/** Fill the source with what can be seen of each curve; gives the smallest and the largest value of it. */
+/**
+ * Fill the source with what can be seen of each curve, its band and its line; gives the smallest and the largest
+ * value of the curves.
+ */
 export function fillCurves(
   source: Source,
   spec: PanelSpec,
@@ -33,15 +39,35 @@ export function fillCurves(
   weight: number,
   view: Window,
   scale: Scale,
+  across: [number, number] = [0, 1],
 ): [number, number] | null {
-  const drawn = spec.lines.map((line) => draw(line, store.get(line.key), spec.smooth ? weight : 0, view));
-  const longest = Math.max(0, ...drawn.map((curve) => curve.x.length));
+  const drawn = spec.lines.map((line) => {
+    const curve = draw(line, store.get(line.key), spec.smooth ? weight : 0, view);
+    const errors = errorsAt(line, store, curve.x);
+    return errors ? { ...curve, ...bandEnds(curve.y, errors, scale) } : curve;
+  });
   const data: Record<string, Float64Array> = {};
   drawn.forEach((curve, i) => {
-    for (const [key, values] of Object.entries(curve)) data[`${key}${i}`] = padded(values, longest);
+    for (const [key, values] of Object.entries(curve)) data[`${key}${i}`] = values;
   });
-  source.data = data;
+  const line = lineOf(spec.lines, store, across);
+  if (line) {
+    const kept = minmax(line.x, line.y, Math.max(50, Math.round(view.width)));
+    data.line_x = Float64Array.from(kept, (i) => line.x[i]!);
+    data.line = Float64Array.from(kept, (i) => line.y[i]!);
+  }
+  const longest = Math.max(0, ...Object.values(data).map((values) => values.length));
+  source.data = Object.fromEntries(
+    Object.entries(data).map(([key, values]) => [key, padded(values, longest)]),
+  );
   return extent(drawn, scale);
+}
+
+/** Ends of the y axis: of the curves with a margin, and of bands and line where they are near. */
+export function heights(span: [number, number], source: Source, scale: Scale): [number, number] {
+  const keys = ["line", ...Object.keys(source.data).filter((key) => /^(low|high)\d/.test(key))];
+  const wanted = keys.flatMap((key) => extremes((source.data[key] ?? []) as Float64Array));
+  return reach(margins(span, scale), wanted, scale);
 }
 
 function draw(line: Line, block: Block | undefined, weight: number, view: Window): Drawn {
@@ -98,26 +124,37 @@ export function headroom([low, high]: [number, number], scale: Scale, named: boo
   return [low, scale === "log" ? high * (high / low) ** 0.08 : high + 0.08 * (high - low)];
 }
 
-/** Write each curve's name at its last sample, names kept apart from each other. */
+/** A name, and the columns at whose last value it is written. */
+export interface Name {
+  x: string;
+  y: string;
+  text: string;
+  color: string;
+}
+
+/** The names of curves, in order of their columns. */
+export const namesOf = (lines: Line[]): Name[] =>
+  lines.map(({ label, color }, i) => ({ x: `x${i}`, y: `smooth${i}`, text: label, color }));
+
+/** Write each name at its last sample, names kept apart from each other. What is outside the frame has none. */
 export function fillEnds(
   ends: Source,
   source: Source,
-  lines: Line[],
+  names: Name[],
   y: Range,
   view: Window,
   scale: Scale,
 ): void {
   const height = (value: number) => (scale === "log" ? Math.log(value) : value);
   const unit = (height(y.end) - height(y.start)) / Math.max(view.height, 1);
-  const found = lines.flatMap((line, i) => {
-    const values = source.data[`smooth${i}`] as Float64Array;
-    const steps = source.data[`x${i}`] as Float64Array;
+  const found = names.flatMap((name) => {
+    const values = (source.data[name.y] ?? []) as Float64Array;
+    const steps = source.data[name.x] as Float64Array;
     for (let k = values.length - 1; k >= 0; k--) {
       const value = values[k]!;
       if (Number.isFinite(value) && (scale === "linear" || value > 0)) {
-        return [
-          { x: steps[k]!, at: (height(value) - height(y.start)) / unit, text: line.label, color: line.color },
-        ];
+        const at = (height(value) - height(y.start)) / unit;
+        return name.y !== "line" || (at >= 0 && at <= view.height) ? [{ ...name, x: steps[k]!, at }] : [];
       }
     }
     return [];

@@ -4,6 +4,9 @@ import type { Scale } from "./types";
 
 const COLUMNS = 480;
 
+/** Rows of values, each in force from a step on. */
+export type Field = Pick<Block, "width" | "rows" | "at" | "row">;
+
 /** First step, and the end of the last sample, taken to last as long as the one before it. */
 export function span(x: Float64Array): [number, number] {
   const n = x.length;
@@ -15,7 +18,7 @@ export function span(x: Float64Array): [number, number] {
  * Fill the source with an image of the field between two steps: each column shows the sample in force at its
  * step, the last label at the bottom. As `columns` in nbtoolkit/panels/heatmap.py.
  */
-export function fillField(source: Source, block: Block, left: number, right: number): void {
+export function fillField(source: Source, block: Field, left: number, right: number): void {
   const { width, rows } = block;
   const image = new Float64Array(width * COLUMNS).fill(Number.NaN);
   for (let column = 0; column < COLUMNS && rows; column++) {

@@ -1,12 +1,16 @@
+import { lineOf, outline } from "./bands";
 import type { Bokeh, BokehModel, PlotView, Range, Source } from "./bokeh";
-import { fillCurves, fillEnds, headroom, margins, type Window } from "./curves";
+import { fillCurves, fillEnds, headroom, heights, namesOf, type Window } from "./curves";
 import { fillField, limits, span } from "./field";
-import { number, short } from "./format";
+import { number } from "./format";
+import { label } from "./label";
+import { type Spectra, spectraOf } from "./spectra";
+import { densityAxis, densityField, fillSpectrum, heightOf, labelEigenvalues, placeOf } from "./spectrum";
 import type { Store } from "./store";
 import { applyTheme, shade, themeOf } from "./theme";
 import type { Line, PanelSpec, Scale } from "./types";
 
-const LABELLED = 11;
+const DIRECT = 5; // so many curves are named at their ends
 const TICK = 70; // pixels of the step axis to a label
 
 /** One figure on the page: it draws what the store holds and keeps its axes, unless the reader zoomed. */
@@ -16,6 +20,10 @@ export class Plot {
   private models = new Map<string, BokehModel>();
   private setting = false;
   private dark = false;
+  private ink = "";
+  private step: number | null = null;
+  private spectra: Spectra | null = null;
+  private row = -1;
   zoomed = false;
   /** Why there is nothing to see. */
   hint = "";
@@ -39,7 +47,7 @@ export class Plot {
       this.thinTicks();
       this.onPaint();
     });
-    this.label();
+    label(this.view.model.document.all_models, this.spec);
     this.paint(panel);
   }
 
@@ -57,6 +65,7 @@ export class Plot {
     if (!this.view) return;
     const theme = themeOf(panel);
     this.dark = theme.dark;
+    this.ink = theme.ink;
     applyTheme(this.view.model.document.all_models, theme);
   }
 
@@ -67,6 +76,8 @@ export class Plot {
     const source = this.model("data") as Source;
     if (this.spec.kind === "curves") this.drawCurves(source, store, weight, all, still);
     else if (this.spec.kind === "heatmap") this.drawField(source, store, all, still);
+    else if (this.spec.kind === "spectrum") this.drawSpectrum(source, store, still);
+    else if (this.spec.kind === "evolution") this.drawEvolution(source, store, all, still);
     else this.drawTable(source, store);
     this.setting = false;
   }
@@ -77,31 +88,47 @@ export class Plot {
     this.onZoom();
   }
 
+  /** Take the step that the reader points at; whether there is something else to draw for it. */
+  follow(step: number | null): boolean {
+    this.step = step;
+    return this.spec.kind === "spectrum" && this.spectra !== null && this.spectra.row(step) !== this.row;
+  }
+
   /** Where a step is drawn, in pixels of the figure; null outside the frame. */
   place(step: number): { left: number; top: number; height: number } | null {
-    if (!this.view || this.spec.kind === "table") return null;
+    if (!this.view || !this.hasSteps) return null;
     const { start, end } = this.model("x_range") as Range;
     const { left, top, width, height } = this.view.frame.bbox;
     if (step < start || step > end) return null;
     return { left: left + ((step - start) / (end - start)) * width, top, height };
   }
 
-  /** The step, and the fraction of the height from the top, under a place in the figure; null outside the frame. */
-  under(x: number, y: number): { step: number; height: number } | null {
+  /**
+   * What is under a place in the figure: the step, and the label of a field or the eigenvalue, as a place on the
+   * asinh axis; null outside the frame.
+   */
+  under(x: number, y: number): { step: number | null; row: number | null } | null {
     if (!this.view || this.spec.kind === "table") return null;
-    const { start, end } = this.model("x_range") as Range;
     const { left, top, width, height } = this.view.frame.bbox;
     const across = (x - left) / width;
-    const down = (y - top) / height;
-    if (across < 0 || across > 1 || down < 0 || down > 1) return null;
-    return { step: start + across * (end - start), height: down };
+    const up = 1 - (y - top) / height;
+    if (across < 0 || across > 1 || up < 0 || up > 1) return null;
+    const along = (name: string, share: number) => {
+      const { start, end } = this.model(name) as Range;
+      return start + share * (end - start);
+    };
+    const step = along("x_range", across);
+    if (this.spec.kind === "spectrum") return { step: null, row: step };
+    if (this.spec.kind === "curves") return { step, row: null };
+    const at = along("y_range", up);
+    if (this.spec.kind === "evolution") return { step, row: this.spectra && placeOf(at, this.spectra) };
+    const count = this.spec.lines.length;
+    return { step, row: Math.min(count - 1, Math.max(0, Math.floor(count - at))) };
   }
 
-  /** The label of a field at a fraction of its height. */
-  row(height: number): number {
-    const { start, end } = this.model("y_range") as Range;
-    const count = this.spec.lines.length;
-    return Math.min(count - 1, Math.max(0, Math.floor(count - (end - height * (end - start)))));
+  /** Whether the axis to the right is that of steps. */
+  private get hasSteps(): boolean {
+    return this.spec.kind !== "table" && this.spec.kind !== "spectrum";
   }
 
   private model(name: string): BokehModel {
@@ -122,15 +149,28 @@ export class Plot {
     still: boolean,
   ): void {
     const view = this.window();
-    const y = fillCurves(source, this.spec, store, weight, view, this.scale);
+    const margin = 0.01 * (all[1] - all[0]); // room for the dots at both ends
+    const across: [number, number] = [all[0] - margin, all[1] + margin];
+    const y = fillCurves(source, this.spec, store, weight, view, this.scale, across);
     this.hint = y ? "" : this.reason(store);
+    const named = this.spec.lines.length > 1 && this.spec.lines.length <= DIRECT;
     if (!this.zoomed && !still) {
-      const margin = 0.01 * (all[1] - all[0]); // room for the dots at both ends
-      this.range("x_range", [all[0] - margin, all[1] + margin]);
-      if (y) this.range("y_range", headroom(margins(y, this.scale), this.scale, this.models.has("ends")));
+      this.range("x_range", across);
+      if (y) this.range("y_range", headroom(heights(y, source, this.scale), this.scale, named));
     }
+    this.spec.lines.forEach((_, i) => {
+      const band = this.models.get(`band${i}`) as Source | undefined;
+      const [x, low, high] = ["x", "low", "high"].map(
+        (key) => source.data[`${key}${i}`] as Float64Array | undefined,
+      );
+      if (band) band.data = x && low && high ? outline(x, low, high) : { x: [], y: [] };
+    });
     const ends = this.models.get("ends") as Source | undefined;
-    if (ends) fillEnds(ends, source, this.lines(), this.model("y_range") as Range, view, this.scale);
+    if (!ends) return;
+    const names = named ? namesOf(this.lines()) : [];
+    const line = lineOf(this.spec.lines, store, across);
+    if (line) names.push({ x: "line_x", y: "line", text: line.label, color: this.ink });
+    fillEnds(ends, source, names, this.model("y_range") as Range, view, this.scale);
   }
 
   private drawField(source: Source, store: Store, all: [number, number], still: boolean): void {
@@ -146,6 +186,48 @@ export class Plot {
     const { start, end } = this.model("x_range") as Range;
     const [first, last] = span(block.x());
     fillField(source, block, Math.max(start, first), Math.min(end, last));
+  }
+
+  private spectraIn(store: Store): Spectra | null {
+    const [values, weights] = this.spec.lines.map((line) => store.get(line.key));
+    this.spectra = spectraOf(values, weights, this.spec.sizes ?? []);
+    return this.spectra;
+  }
+
+  /** The spectrum in force at the step pointed at, else the last; the axes are the same for all steps. */
+  private drawSpectrum(source: Source, store: Store, still: boolean): void {
+    const spectra = this.spectraIn(store);
+    this.row = spectra?.row(this.step) ?? -1;
+    this.hint = this.row < 0 ? "nothing measured" : "";
+    if (!spectra) return;
+    if (!this.zoomed && !still) {
+      this.range("x_range", [spectra.low, spectra.high]);
+      this.range("y_range", densityAxis(spectra, this.scale));
+    }
+    const x = this.model("x_range") as Range;
+    labelEigenvalues(this.model("x_axis"), this.model("eigenvalues"), x, spectra.scale);
+    const { start, end } = this.model("y_range") as Range;
+    const band = this.model("band0") as Source;
+    if (this.row >= 0) fillSpectrum(source, band, spectra, this.row, [start, end], this.scale);
+    else for (const one of [source, band]) one.data = emptied(one.data);
+  }
+
+  private drawEvolution(source: Source, store: Store, all: [number, number], still: boolean): void {
+    const spectra = this.spectraIn(store);
+    this.hint = spectra && spectra.row(null) >= 0 ? "" : "nothing measured";
+    if (!spectra) return;
+    const field = densityField(spectra);
+    if (!this.zoomed && !still) {
+      this.range("x_range", all);
+      this.range("y_range", [0, field.width]);
+      this.model("colours").setv({ low: field.limits[0], high: field.limits[1] });
+    }
+    const [place, height] = [(at: number) => placeOf(at, spectra), (at: number) => heightOf(at, spectra)];
+    const y = this.model("y_range") as Range;
+    labelEigenvalues(this.model("y_axis"), this.model("eigenvalues"), y, spectra.scale, place, height);
+    const { start, end } = this.model("x_range") as Range;
+    const [first, last] = span(spectra.values.x());
+    fillField(source, field, Math.max(start, first), Math.min(end, last));
   }
 
   /** What to say where no value has a place in the frame. */
@@ -177,25 +259,6 @@ export class Plot {
     };
   }
 
-  /** Write the words of this panel into a figure that was built for all of its form. */
-  private label(): void {
-    const { spec } = this;
-    for (const model of this.view!.model.document.all_models) {
-      if (model.name === "y_axis" && spec.kind === "curves") model.setv({ axis_label: spec.units });
-      if (model.name === "bar") model.setv({ title: spec.units });
-      const named = /^legend(\d+)$/.exec(model.name ?? "");
-      if (named) model.setv({ label: { value: spec.lines[Number(named[1])]!.label } });
-    }
-    if (spec.kind !== "heatmap") return;
-    const count = spec.lines.length;
-    const every = Math.max(1, Math.ceil(count / LABELLED));
-    const rows = spec.lines.flatMap((line, i) =>
-      i % every ? [] : [{ at: count - i - 0.5, text: short(line.label) }],
-    );
-    this.model("rows").setv({ ticks: rows.map((row) => row.at) });
-    this.model("y_axis").setv({ major_label_overrides: new Map(rows.map((row) => [row.at, row.text])) });
-  }
-
   /** The curves in the colours of this page. */
   lines(): Line[] {
     return this.spec.lines.map((line) => ({ ...line, color: shade(line.color, this.dark) }));
@@ -212,3 +275,6 @@ export class Plot {
     this.onZoom();
   }
 }
+
+const emptied = (data: Record<string, ArrayLike<unknown>>) =>
+  Object.fromEntries(Object.keys(data).map((key) => [key, []]));

@@ -1,5 +1,7 @@
+import { errorsAt, lineAt } from "./bands";
 import { number, short, whole } from "./format";
 import type { Block, Store } from "./store";
+import { summarise } from "./summary";
 import type { Line, PanelSpec } from "./types";
 
 /** One value read off a panel. */
@@ -21,26 +23,48 @@ export function read(
 ): Reading[] {
   if (spec.kind === "heatmap") return readField(spec, store, step, row);
   if (spec.kind === "table") return [];
+  if (spec.kind === "spectrum" || spec.kind === "evolution") {
+    return summarise(spec, store, step, row).map((text) => ({ text, color: null }));
+  }
   const several = lines.length > 1;
   const values: Reading[] = lines.slice(0, FEW).flatMap((line): Reading[] => {
     const block = store.get(line.key);
     const i = block ? sample(block, line, step) : -1;
     if (!block || i < 0) return [];
-    const value = block.row(i)[line.column];
+    const value = block.row(i)[line.column]!;
+    const error = errorsAt(line, store, block.x().subarray(i, i + 1))?.[0] ?? Number.NaN;
+    const bound = Number.isFinite(error) ? ` ± ${number(error, 2)}` : "";
     return several
-      ? [{ text: `${line.label} ${number(value, digits(step))}`, color: line.color }]
-      : [{ text: amount(value, spec, step), color: null }];
+      ? [{ text: `${line.label} ${number(value, digits(step))}${bound}`, color: line.color }]
+      : [
+          {
+            text: amount(value, spec, step, bound) + against(value, line, store, block.x()[i]!),
+            color: null,
+          },
+        ];
   });
   const first = store.get(lines[0]?.key ?? "");
-  return first && values.length ? [...when(first, sample(first, lines[0]!, step), step), ...values] : values;
+  if (!first || !values.length) return values;
+  const at = sample(first, lines[0]!, step);
+  const line = several ? lineAt(lines[0]!, store, first.x()[at]!) : Number.NaN;
+  const reference = Number.isFinite(line) ? [{ text: `line ${number(line, 4)}`, color: null }] : [];
+  return [...when(first, at, step), ...values, ...reference];
+}
+
+/** Where a value stands to its line, and the line: within a tenth of it is at the line. */
+function against(value: number, line: Line, store: Store, step: number): string {
+  const at = lineAt(line, store, step);
+  if (!Number.isFinite(at) || !Number.isFinite(value)) return "";
+  const near = Math.abs(value - at) <= 0.1 * Math.abs(at);
+  return `, ${near ? "at" : value > at ? "above" : "below"} the line ${number(at, 4)}`;
 }
 
 const digits = (step: number | null) => (step === null ? 4 : 6);
 
 /** A value with its unit. */
-function amount(value: number | undefined, spec: PanelSpec, step: number | null): string {
+function amount(value: number | undefined, spec: PanelSpec, step: number | null, bound = ""): string {
   const unit = spec.units && !Number.isNaN(value) ? `\u00a0${spec.units}` : "";
-  return number(value, digits(step)) + unit;
+  return number(value, digits(step)) + bound + unit;
 }
 
 /** The step of a sample, where the reader asked for one. */

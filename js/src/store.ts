@@ -13,7 +13,7 @@ export class Block {
 
   constructor(
     readonly width: number,
-    capacity = 1024,
+    capacity = Math.max(8, Math.min(1024, Math.floor(2 ** 16 / width))),
   ) {
     this.steps = new Float64Array(capacity);
     this.values = new Float64Array(capacity * width);

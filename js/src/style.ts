@@ -47,6 +47,7 @@ export const STYLE = `
    font-weight: 600; color: var(--nbtk-ink); cursor: help; width: fit-content; max-width: calc(100% - 76px);
   white-space: nowrap; overflow: hidden; text-overflow: ellipsis;
 }
+.nbtk-panel header:not(:has(button:not([hidden]))) .nbtk-title { max-width: 100%; }
 .nbtk-now { display: block; min-height: 17px; color: var(--nbtk-soft); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .nbtk-now > span + span { margin-left: 8px; }
 .nbtk-line::before { content: "●"; color: var(--nbtk-line); margin-right: 3px; font-size: 9px; }

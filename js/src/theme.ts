@@ -46,6 +46,7 @@ export function applyTheme(models: Iterable<BokehModel>, theme: Theme): void {
     if (model.name === "words") values.text_color = { value: theme.ink };
     if (model.name === "end_labels") values.background_fill_color = { value: theme.page };
     if (model.name === "words" || model.name === "end_labels") values.text_font = { value: theme.font };
+    if (model.name === "ink") values.line_color = { value: theme.ink };
     if (drawsGrid(model)) values.grid_line_color = theme.faint;
     const curve = /^curve:(.*)$/.exec(model.name ?? "");
     if (curve) {

@@ -2,17 +2,25 @@
 
 export type Scale = "linear" | "log";
 
-export interface Line {
+/** One value of the rows of a variable. */
+export interface Place {
   key: string;
   column: number;
+}
+
+export interface Line extends Place {
   label: string;
   color: string;
+  /** Its standard error or bound. */
+  error?: Place | null;
+  /** What it is read against. */
+  line?: (Place & { label: string }) | number | null;
 }
 
 export interface PanelSpec {
   id: string;
   group: string;
-  kind: "curves" | "heatmap" | "table";
+  kind: "curves" | "heatmap" | "table" | "spectrum" | "evolution";
   title: string;
   units: string;
   definition: string;
@@ -20,6 +28,8 @@ export interface PanelSpec {
   scale: Scale;
   smooth: boolean;
   shown: boolean;
+  /** How many labels each dim has. */
+  sizes?: number[];
   lines: Line[];
   forms: Partial<Record<Scale, string>>;
 }

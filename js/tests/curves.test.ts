@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { fillCurves, fillEnds, headroom, margins, PLENTY } from "../src/curves";
+import { fillCurves, fillEnds, headroom, margins, namesOf, PLENTY } from "../src/curves";
 import { minmax } from "../src/decimate";
 import { smooth } from "../src/smooth";
 import { Block, Store } from "../src/store";
@@ -97,7 +97,7 @@ describe("what is drawn", () => {
     );
     const ends = source();
     const range = { start: 0, end: 10 } as Parameters<typeof fillEnds>[3];
-    fillEnds(ends, target, lines, range, { ...view, height: 100 }, "linear");
+    fillEnds(ends, target, namesOf(lines), range, { ...view, height: 100 }, "linear");
     const heights = [...(ends.data.y as number[])].sort((a, b) => a - b);
     for (let i = 1; i < heights.length; i++) expect(heights[i]! - heights[i - 1]!).toBeGreaterThan(1.29);
     expect(heights.at(-1)).toBeLessThanOrEqual(10);

@@ -76,4 +76,29 @@ describe("readings", () => {
     expect(texts("heatmap", 12)).toEqual(["step 10", "largest 0.123457\u00a0loss in 0.weight"]);
     expect(texts("heatmap", null)).toEqual(["largest 6\u00a0loss in 0.bias"]);
   });
+
+  it("tell the error, and where the value stands to its line", () => {
+    const place = { key: "a/a", column: 1 };
+    const against = (edge: number) => {
+      const one = { ...line, error: place, line: edge };
+      return read({ ...spec("curves"), lines: [one] }, [one], store, null, null).map((part) => part.text);
+    };
+    expect(against(4.6)).toEqual(["5 ± 6\u00a0loss, at the line 4.6"]);
+    expect(against(4.5)).toEqual(["5 ± 6\u00a0loss, above the line 4.5"]);
+    expect(against(5.4)).toEqual(["5 ± 6\u00a0loss, at the line 5.4"]);
+    expect(against(6)).toEqual(["5 ± 6\u00a0loss, below the line 6"]);
+    const gap = { ...line, error: place, line: { ...place, label: "edge" } };
+    expect(
+      read({ ...spec("curves"), lines: [gap] }, [gap], store, 10, null).map((part) => part.text),
+    ).toEqual([
+      "step 10",
+      "0.123457\u00a0loss", // neither error nor line was measured there
+    ]);
+    const two = [gap, lines[1]!].map((one) => ({ ...one, line: 7 }));
+    expect(read({ ...spec("curves"), lines: two }, two, store, null, null).map((part) => part.text)).toEqual([
+      "0.weight 5 ± 6",
+      "0.bias 6",
+      "line 7",
+    ]);
+  });
 });

@@ -1,5 +1,7 @@
 """Dataset in, Dataset out: what can be computed from a finished or running record."""
 
 from nbtoolkit.analysis.curves import minmax, smooth
+from nbtoolkit.analysis.spectra import axis_scale, density, outliers
+from nbtoolkit.analysis.stability import stability_lines
 
-__all__ = ["minmax", "smooth"]
+__all__ = ["axis_scale", "density", "minmax", "outliers", "smooth", "stability_lines"]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from bokeh.models import ColumnDataSource
 
+from nbtoolkit.panels.bands import drawn
 from nbtoolkit.panels.look import FONT, INK, SIZE, axis_range, blank_figure
 
 ROWS = 10
@@ -14,7 +15,7 @@ ROWS = 10
 def columns(ds: Any) -> dict[str, Any]:
     """The text drawn: one row for each of the first values of the last step, a ``label`` and its ``value``."""
     labels = names(ds)
-    values = [v for variable in ds.data_vars.values() for v in variable.values[-1:].ravel()][: len(labels)]
+    values = [v for variable in drawn(ds).values() for v in variable.values[-1:].ravel()][: len(labels)]
     rows = list(zip(labels, values, strict=False))[:ROWS]
     return {
         "y": np.arange(len(rows), dtype=float),
@@ -25,9 +26,10 @@ def columns(ds: Any) -> dict[str, Any]:
 
 def names(ds: Any) -> list[str]:
     """What each value is of: the variable if there are several, then its place along every dim."""
-    several = len(ds.data_vars) > 1
+    variables = drawn(ds)
+    several = len(variables) > 1
     labels = []
-    for name, variable in ds.data_vars.items():
+    for name, variable in variables.items():
         axes = [[str(label) for label in ds[dim].values] for dim in variable.dims if dim != "step"]
         labels += [", ".join(([name] if several else []) + list(place)) or name for place in product(*axes)]
     return labels

@@ -242,8 +242,7 @@ def _load_group(record: Record, name: str, group: zarr.Group) -> None:
     for key, array in arrays.items():
         dims = tuple(str(dim) for dim in array.metadata.dimension_names or ())  # type: ignore[union-attr]
         if dims and dims[0] == "step":
-            attrs = dict(array.attrs)
-            variables[key] = Var(dims[1:], str(attrs["units"]), str(attrs["long_name"]), str(attrs["scale"]))
+            variables[key] = Var.read(dims[1:], dict(array.attrs))
         else:
             values = np.asarray(array[:]).tolist()
             labels[key] = [int(item) for item in values] if array.attrs.get("whole") and values else values

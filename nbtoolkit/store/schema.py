@@ -1,5 +1,7 @@
 """The words of a stored run: its dimensions, and what a variable declares about itself."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +16,10 @@ DIMS = {
     "unit": "index of a neuron or channel",
     "group": "index of an optimizer parameter group",
     "term": "name of an additive term of the loss",
+    "probe": "index of a random probe vector",
     "node": "index of a quadrature node",
+    "rank": "place of an eigenvalue, the largest first",
+    "radius": "radius of a perturbation",
     "bin": "centre of a histogram bin",
     "alpha": "first coordinate of a slice",
     "beta": "second coordinate of a slice",
@@ -38,15 +43,19 @@ class Var:
         units: as written on an axis; ``"1"`` for a pure number.
         long_name: the quantity in words; the title of its panel.
         scale: ``"log"`` for positive quantities spread over decades.
+        error: name of the output that holds the standard error or bound of this one, with the same dims.
+        line: what this one is read against: a constant, or the name of an output without dims.
 
     Raises:
-        InstrumentError: a dim is not in `DIMS`, or the scale is not in `SCALES`.
+        InstrumentError: a dim is not in `DIMS`, the scale is not in `SCALES`, or the line is no finite number.
     """
 
     dims: tuple[str, ...]
     units: str
     long_name: str
     scale: str = "linear"
+    error: str = ""
+    line: str | float = ""
 
     def __post_init__(self) -> None:
         """Refuse words that have no meaning here."""
@@ -58,7 +67,44 @@ class Var:
             )
         if self.scale not in SCALES:
             raise InstrumentError(f"{self.long_name!r} is declared with scale {self.scale!r}; use 'linear' or 'log'.")
+        if not isinstance(self.line, str) and not math.isfinite(self.line):
+            raise InstrumentError(
+                f"{self.long_name!r} is declared with the line {self.line}; use a finite number or an output's name."
+            )
 
     def attrs(self) -> dict[str, Any]:
         """The xarray attributes of the variable."""
-        return {"long_name": self.long_name, "units": self.units, "scale": self.scale}
+        told = {"long_name": self.long_name, "units": self.units, "scale": self.scale}
+        return told | {key: value for key in ("error", "line") if (value := getattr(self, key)) != ""}
+
+    @classmethod
+    def read(cls, dims: tuple[str, ...], attrs: Mapping[str, Any]) -> "Var":
+        """The declaration of a stored variable, from its dims besides ``step`` and what `attrs` gave."""
+        words = {key: str(attrs.get(key, "")) for key in ("units", "long_name", "scale", "error")}
+        line = attrs.get("line", "")
+        return cls(dims, **words, line=line if isinstance(line, str) else float(line))
+
+
+def companions(variables: Mapping[str, Var]) -> set[str]:
+    """Names of the variables that are the error or the line of another: drawn with it, never on their own."""
+    told = {name for var in variables.values() for name in (var.error, var.line) if isinstance(name, str)}
+    return told & set(variables)
+
+
+def check_companions(variables: Mapping[str, Var]) -> None:
+    """Refuse an error or a line that is not there to be drawn.
+
+    Raises:
+        InstrumentError: an ``error`` names no other variable with the same dims, or a ``line`` none without dims.
+    """
+    for name, var in variables.items():
+        for word, dims in (("error", var.dims), ("line", ())):
+            other = getattr(var, word)
+            if other == "" or not isinstance(other, str):
+                continue
+            fitting = [key for key, one in variables.items() if one.dims == dims and key != name]
+            if other not in fitting:
+                raise InstrumentError(
+                    f"{name!r} names {other!r} as its {word}, which is no other output with dims {dims}; "
+                    f"there are: {', '.join(fitting) or 'none'}."
+                )

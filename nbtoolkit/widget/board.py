@@ -33,7 +33,7 @@ class Board(anywidget.AnyWidget):
 
     Args:
         run: a run being watched, finished, or opened from a file.
-        names: groups of the record whose panels are open at first; by default a choice of six panels.
+        names: groups of the record whose panels are open at first; by default a choice of at most eight panels.
     """
 
     _esm = traitlets.Unicode().tag(sync=True)

@@ -52,8 +52,11 @@ def reset(record: Record, sent: dict[str, int], seq: int, status: dict[str, Any]
         if len(steps) <= SCREEN:
             _add(series, buffers, name, steps, values)
             continue
+        # Errors and lines are kept at the steps of the curve that they are drawn with.
+        leading = {other: key for key, var in columns.variables.items() for other in (var.error, var.line)}
         for key, array in values.items():
-            kept = thin(steps, array.reshape(len(steps), math.prod(array.shape[1:])))
+            leader = values[leading.get(key, key)]
+            kept = thin(steps, leader.reshape(len(steps), math.prod(leader.shape[1:])))
             _add(series, buffers, name, steps[kept], {key: array[kept]})
     return {"op": "reset", "seq": seq, "status": status, "series": series}, buffers
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from nbtoolkit.panels import curves, heatmap
-from nbtoolkit.panels.look import colour, unit_label
+from nbtoolkit.analysis import axis_scale
+from nbtoolkit.panels import bands, curves, eigenaxis, evolution, heatmap, spectrum
+from nbtoolkit.panels.look import INK, colour, unit_label
 from nbtoolkit.widget.figures import all_panels, first_panels, has_labels, part, title
 
 COLUMNS = 3
@@ -50,12 +51,13 @@ def picture(run: Any, names: Sequence[str] | None = None) -> bytes | None:
     down = -(-len(shown) // across)
     fig = Figure(figsize=(across * INCHES[0], down * INCHES[1]), dpi=DPI, layout="constrained", facecolor="white")
     canvas = FigureCanvasAgg(fig)
-    for place, (columns, module, names) in enumerate(shown, 1):
+    pictures = {curves: _curves, heatmap: _field, spectrum: _spectrum, evolution: _evolution}
+    for place, panel in enumerate(shown, 1):
+        columns, module, names = panel
         axes = fig.add_subplot(down, across, place)
-        ds = part(columns, names)
-        draw = {curves: _curves, heatmap: _field}.get(module, _table)
-        draw(axes, ds, module)
-        axes.set_title(title(columns, names), fontsize=8, loc="left", fontweight="bold")
+        axes.set_xlabel("step", fontsize=7)
+        pictures.get(module, _table)(axes, part(columns, names), module)
+        axes.set_title(title(panel), fontsize=8, loc="left", fontweight="bold")
         _quiet(axes)
     out = io.BytesIO()
     canvas.print_png(out)
@@ -63,19 +65,50 @@ def picture(run: Any, names: Sequence[str] | None = None) -> bytes | None:
 
 
 def _curves(axes: Any, ds: Any, module: Any) -> None:
-    drawn = module.columns(ds)
-    labels = module.names(ds)
+    labels, line = module.names(ds), bands.line_of(ds)
+    first = next(iter(bands.drawn(ds).values()))
+    scale = _scale(first)
+    drawn = module.columns(ds, scale=scale)
     for i, label in enumerate(labels):
         x, y, smooth, dot = (drawn[f"{key}{i}"] for key in ("x", "y", "smooth", "dot"))
+        if f"low{i}" in drawn:
+            axes.fill_between(x, drawn[f"low{i}"], drawn[f"high{i}"], color=colour(i), alpha=0.16, linewidth=0)
         axes.plot(x, y, color=colour(i), alpha=0.28, linewidth=0.7)
-        axes.plot(x, smooth, color=colour(i), linewidth=1.2, label=label)
+        axes.plot(x, smooth, color=colour(i), linewidth=1.2, label=label if len(labels) > 1 else None)
         axes.plot(x, dot, ".", color=colour(i), markersize=3)
-    first = next(iter(ds.data_vars.values()))
-    axes.set_yscale(_scale(first))
+    if line:
+        axes.plot(drawn["line_x"], drawn["line"], "--", color=INK, linewidth=0.9, label=line[0])
+    axes.set_yscale(scale)
+    axes.set_ylim(module.heights(drawn, len(labels), scale))
     axes.set_ylabel(unit_label(first.attrs), fontsize=7)
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.6)
-    if len(labels) > 1:
+    if len(labels) > 1 or line:
         axes.legend(fontsize=6, frameon=False)
+
+
+def _spectrum(axes: Any, ds: Any, module: Any) -> None:
+    drawn = module.columns(ds)
+    axes.fill_between(drawn["x"], drawn["low"], drawn["high"], color=colour(0), alpha=0.2, linewidth=0)
+    axes.plot(drawn["x"], drawn["density"], color=colour(0), linewidth=1)
+    axes.vlines(drawn["ritz"], drawn["foot"], drawn["head"], color=INK, alpha=0.35, linewidth=0.5)
+    axes.plot(drawn["outlier"], drawn["peak"], "o", color=colour(1), markersize=3)
+    low, high = np.nanmin(drawn["x"]), np.nanmax(drawn["x"])
+    places = eigenaxis.ticks(low, high, axis_scale(ds))
+    axes.set_xticks(list(places), list(places.values()))
+    axes.set_xlim(low, high)
+    axes.set_yscale("log")
+    axes.set_ylim(np.nanmin(drawn["foot"]), None)
+    axes.set_xlabel(unit_label(next(iter(ds.data_vars.values())).attrs), fontsize=7)
+    axes.set_ylabel("density", fontsize=7)
+    axes.grid(axis="y", color="#E6E6E6", linewidth=0.6)
+
+
+def _evolution(axes: Any, ds: Any, module: Any) -> None:
+    shown = module.field(ds)
+    _field(axes, shown, heatmap)
+    places = module.places(shown["bin"].values, axis_scale(ds))
+    axes.set_yticks(list(places), list(places.values()))
+    axes.set_ylabel(unit_label(next(iter(ds.data_vars.values())).attrs), fontsize=7)
 
 
 def _field(axes: Any, ds: Any, module: Any) -> None:
@@ -116,6 +149,5 @@ def _scale(variable: Any) -> str:
 
 def _quiet(axes: Any) -> None:
     axes.tick_params(labelsize=6, length=0, colors="#424242", which="both")
-    axes.set_xlabel("step", fontsize=7)
     for spine in axes.spines.values():
         spine.set_visible(False)

@@ -8,7 +8,7 @@ import xarray
 from bokeh.models import AllLabels, ColumnDataSource, LabelSet, Legend, LinearScale, LogScale, NoOverlap
 
 from nbtoolkit import panels
-from nbtoolkit.panels import curves, heatmap, look, table
+from nbtoolkit.panels import curves, evolution, heatmap, look, spectrum, table
 from nbtoolkit.store.columns import Columns
 from nbtoolkit.store.schema import Var
 
@@ -31,11 +31,33 @@ NORMS = {"norm": Var(("param",), "loss/param", "gradient norm", "log")}
     ("dims", "module"),
     [
         ((), curves), (("step",), curves), (("group",), curves), (("term",), curves), (("step", "param"), heatmap),
-        (("layer",), heatmap), (("bin",), table), (("task_trained", "task_evaluated"), table),
+        (("layer",), heatmap), (("rank",), curves), (("radius",), curves), (("batch_size",), curves),
+        (("probe", "node"), spectrum), (("node", "probe"), spectrum), (("node",), table),
+        (("bin",), table), (("task_trained", "task_evaluated"), table),
     ],
 )  # fmt: skip
 def test_the_panel_follows_from_the_dims(dims, module):
     assert panels.find(dims) is module
+
+
+def test_ritz_values_have_two_panels_together_with_their_weights():
+    ritz, count = Var(("probe", "node"), "1", "eigenvalue"), Var((), "1", "count")
+    variables = {"value": ritz, "outliers": count, "weight": ritz, "other": ritz, "other_weight": ritz, "alone": ritz}
+    assert panels.split(variables) == [("value", "weight"), ("outliers",), ("other", "other_weight"), ("alone",)]
+    assert panels.pictures(ritz.dims) == (spectrum, evolution)
+    assert panels.pictures(("step",)) == (curves,)
+
+
+def test_errors_and_lines_have_no_panel_and_a_line_is_shared_by_what_is_read_against_it():
+    variables = {
+        "sharpness": Var((), "loss", "sharpness", error="bound", line="edge"),
+        "trace": Var((), "loss", "trace", line="edge"),
+        "bound": Var((), "loss", "bound"),
+        "edge": Var((), "loss", "edge"),
+        "smallest": Var((), "loss", "smallest", error="gone"),
+        "ratio": Var((), "1", "ratio", line=1.0),
+    }
+    assert panels.split(variables) == [("sharpness", "trace"), ("smallest",), ("ratio",)]
 
 
 def test_variables_with_the_same_dims_units_and_scale_share_a_panel():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nbtoolkit.errors import InstrumentError
 from nbtoolkit.store.columns import FIRST_CAPACITY, Columns, Record
-from nbtoolkit.store.schema import Var
+from nbtoolkit.store.schema import Var, check_companions, companions
 
 SCALAR = {"loss": Var((), units="nats", long_name="loss")}
 VECTOR = {"norm": Var(("param",), units="1", long_name="norm", scale="log")}
@@ -83,8 +83,49 @@ def test_a_record_is_a_tree_of_its_groups() -> None:
         (lambda: Var(("width",), "1", "w"), "dims besides step are: param, layer"),
         (lambda: Var(("step",), "1", "w"), "declared with dims"),
         (lambda: Var((), "1", "w", scale="cubic"), "use 'linear' or 'log'"),
+        (lambda: Var((), "1", "w", line=float("nan")), "use a finite number or an output's name"),
     ],
 )
 def test_words_without_a_meaning_are_refused(make, message: str) -> None:
     with pytest.raises(InstrumentError, match=message):
         make()
+
+
+SHARPNESS = {
+    "sharpness": Var((), "1", "sharpness", error="bound", line="edge"),
+    "bound": Var((), "1", "bound"),
+    "edge": Var((), "1", "edge"),
+    "ratio": Var((), "1", "ratio", line=1.0),
+    "layers": Var(("layer",), "1", "by layer", error="layers_error", line="edge"),
+    "layers_error": Var(("layer",), "1", "bound by layer"),
+}
+
+
+def test_error_and_line_are_in_the_attributes_where_they_are_declared() -> None:
+    data = Columns("sharpness", SHARPNESS).dataset()
+    assert (data["sharpness"].attrs["error"], data["sharpness"].attrs["line"]) == ("bound", "edge")
+    assert data["ratio"].attrs["line"] == 1.0
+    assert not {"error", "line"} & set(data["edge"].attrs)
+    for key, var in SHARPNESS.items():
+        assert Var.read(var.dims, data[key].attrs) == var
+
+
+def test_errors_and_lines_are_the_companions_of_others() -> None:
+    check_companions(SHARPNESS)
+    assert companions(SHARPNESS) == {"bound", "edge", "layers_error"}
+
+
+@pytest.mark.parametrize(
+    ("one", "message"),
+    [
+        (Var((), "1", "v", error="nowhere"), r"'one' names 'nowhere' as its error, .* there are: other\."),
+        (Var((), "1", "v", error="one"), "names 'one' as its error"),
+        (Var((), "1", "v", error="field"), r"no other output with dims \(\)"),
+        (Var(("layer",), "1", "v", error="other"), r"no other output with dims \('layer',\)"),
+        (Var((), "1", "v", line="nowhere"), "names 'nowhere' as its line"),
+        (Var(("layer",), "1", "v", line="field"), "names 'field' as its line"),
+    ],
+)
+def test_an_error_or_a_line_that_cannot_be_drawn_is_refused(one: Var, message: str) -> None:
+    with pytest.raises(InstrumentError, match=message):
+        check_companions({"one": one, "other": Var((), "1", "o"), "field": Var(("layer",), "1", "f")})

@@ -80,6 +80,21 @@ def test_parameters_that_appear_later_are_appended(tmp_path: Path, monkeypatch: 
     assert read["param"].values.tolist() == ["a", "b"]
 
 
+def test_errors_and_lines_come_back_as_declared(tmp_path: Path) -> None:
+    variables = {
+        "value": Var(("rank",), "1", "v", "log", error="bound", line=1.0),
+        "bound": Var(("rank",), "1", "b"),
+        "other": Var(("radius",), "1", "o", line="edge"),
+        "edge": Var((), "1", "e"),
+    }
+    record = Record()
+    labels = {"rank": [1, 2], "radius": [0.1]}
+    record.group("g", variables).append([0], {"value": np.ones((1, 2))}, labels)
+    read = files.load(files.save(record, tmp_path / "r.zarr")).groups["g"]
+    assert read.variables == variables
+    assert read.labels == labels
+
+
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 KILLED = """

@@ -123,6 +123,51 @@ def test_what_is_not_finite_is_null_in_the_status(run):
     json.dumps(head, allow_nan=False)
 
 
+def ritz_record(rows: int) -> Record:
+    """Wide rows, few of them: 10 probes with 80 nodes, and a scalar beside."""
+    record = Record()
+    values = Var(("probe", "node"), "1", "eigenvalue"), Var(("probe", "node"), "1", "weight"), Var((), "1", "mean")
+    columns = record.group("density", dict(zip(("value", "weight", "mean"), values, strict=True)))
+    labels = {"probe": list(range(10)), "node": list(range(80))}
+    wide = np.arange(rows * 800.0).reshape(rows, 10, 80)
+    columns.append(range(rows), {"value": wide, "weight": -wide, "mean": np.arange(rows)}, labels)
+    return record
+
+
+def test_rows_of_ritz_values_are_dropped_whole_and_alike() -> None:
+    for rows, make in ((3, messages.reset), (900, messages.reset), (3, messages.append), (200, messages.append)):
+        message = make(ritz_record(rows), {}, 1, {})
+        got = received(message)
+        for key, sign in (("density/value", 1), ("density/weight", -1)):
+            steps, values = got[key]
+            assert steps[-1] == rows - 1
+            np.testing.assert_array_equal(values, sign * (steps[:, None] * 800 + np.arange(800)))
+        assert len(got["density/value"][0]) <= (messages.SCREEN if make is messages.reset else 26)
+        np.testing.assert_array_equal(got["density/mean"][1][:, 0], got["density/mean"][0])
+
+
+def test_one_row_wider_than_an_update_is_sent_whole() -> None:
+    record = Record()
+    columns = record.group("wide", {"v": Var(("probe", "node"), "1", "v")})
+    columns.append([7], {"v": np.ones((1, 100, 300))}, {"probe": list(range(100)), "node": list(range(300))})
+    (steps, values) = received(messages.append(record, {}, 1, {}))["wide/v"]
+    assert (steps.tolist(), values.shape) == ([7], (1, 30_000))
+
+
+def test_errors_and_lines_are_sent_for_the_steps_of_their_curve() -> None:
+    record, steps = Record(), np.arange(30_000)
+    names = ("value", "bound", "edge")
+    variables = Var((), "1", "v", error="bound", line="edge"), Var((), "1", "b"), Var((), "1", "e")
+    rng = np.random.default_rng(0)
+    rows = {name: rng.normal(size=len(steps)) for name in names}
+    record.group("g", dict(zip(names, variables, strict=True))).append(steps, rows)
+    got = received(messages.reset(record, {}, 1, {}))
+    assert len(got["g/value"][0]) < len(steps)
+    for name in names:
+        np.testing.assert_array_equal(got[f"g/{name}"][0], got["g/value"][0])
+        np.testing.assert_array_equal(got[f"g/{name}"][1][:, 0], rows[name][got["g/value"][0].astype(int)])
+
+
 if __name__ == "__main__":
     GOLDEN.write_text(json.dumps({"bytes": golden_bytes().hex()}) + "\n")
 
