@@ -1,9 +1,10 @@
 """Measured values on their way from the device to the columns, without waiting for the device.
 
-A step's values stay where they were computed, as small tensors, untouched: work done rarely and
-in bulk costs a fraction of work done between two steps, when all caches are cold. `Rows.flush`
-packs what has gathered into one tensor for each device, which on CUDA goes to pinned memory on a
-side stream; `Rows.arrived` hands over what is complete.
+Scalars on the host are read at once: kept as small tensors they break up the heap, and the next
+step's large ones must be given fresh pages. Values on a device stay there, untouched: work done
+rarely and in bulk costs a fraction of work done between two steps, when all caches are cold.
+`Rows.flush` packs what has gathered into one tensor for each device, which on CUDA goes to pinned
+memory on a side stream; `Rows.arrived` hands over what is complete.
 """
 
 from collections import deque
@@ -51,9 +52,8 @@ class Rows:
         self.stream: Any = None  # the CUDA stream on which the loop computes; other threads may flush
 
     def add(self, group: str, step: int, outputs: Mapping[str, Any], labels: Labels) -> None:
-        """Take the outputs of one measurement as they are; the work on them waits for the flush."""
-        if self._copies:
-            outputs = {key: value.clone() if isinstance(value, Tensor) else value for key, value in outputs.items()}
+        """Take the outputs of one measurement; what would have to be waited for stays as it is until the flush."""
+        outputs = {key: _taken(value, self._copies) for key, value in outputs.items()}
         stretch = self._open.get(group)
         if stretch is None or not stretch.add(step, outputs, labels):
             self._open[group] = stretch = Stretch(group, outputs, labels)
@@ -107,3 +107,19 @@ class Rows:
         packed.record_stream(side)
         batch.events.append(side.record_event())
         return target
+
+
+def _taken(value: Any, copy: bool) -> Any:
+    """An output as it can wait for the flush: scalars on the host as numbers, views of the loop's tensors copied."""
+    if isinstance(value, Tensor):
+        if value.is_cpu and not value.ndim:
+            return value.item()
+        return value.clone() if copy else value
+    if type(value) is not list or (value and _can_wait(value[0])):
+        return value
+    return [_taken(item, item._is_view()) if isinstance(item, Tensor) else item for item in value]
+
+
+def _can_wait(first: Any) -> bool:
+    """Whether a list that begins so is that of a fused call on a device; the rest need not be looked at."""
+    return isinstance(first, Tensor) and not first.is_cpu and not first._is_view()

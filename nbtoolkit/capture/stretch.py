@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+NUMBERS = {float, int}
 Labels = Mapping[str, Sequence[Any]]
 CHANGED = "the loop changed it in place after the step; from now on it is copied"
 
@@ -85,8 +86,6 @@ class Stretch:
                 return False
             versions.append(value._version)
         for key, value in outputs.items():
-            if type(value) is list and value and isinstance(value[0], Tensor) and value[0]._is_view():
-                value = [item.clone() if isinstance(item, Tensor) else item for item in value]
             columns[key].append(value)
         self.steps.append(step)
         return True
@@ -112,6 +111,8 @@ class Stretch:
 
     def _alike(self) -> list[slice]:
         """Slices of rows of one form; nearly always one slice, without holes."""
+        if all(map(_numbers, self._columns.values())):
+            return [slice(0, len(self.steps))]
         forms = [[_form(value) for value in column] for column in self._columns.values()]
         if all(form.count(form[0]) == len(form) for form in forms):
             return [slice(0, len(self.steps))]
@@ -121,6 +122,14 @@ class Stretch:
             result.append(slice(start, stop))
             start = stop
         return result
+
+
+def _numbers(column: Sequence[Any]) -> bool:
+    """Whether these are all numbers, or lists of equally many, which can be seen in bulk."""
+    kinds = {*map(type, column)}
+    if kinds == {list} and len({*map(len, column)}) == 1:
+        kinds = {*map(type, chain.from_iterable(column))}
+    return kinds <= NUMBERS
 
 
 def _form(value: Any) -> Any:
@@ -139,6 +148,9 @@ def _holes(value: Any) -> tuple[int, ...]:
 
 def _pack(block: Block, key: str, column: list[Any], parts: dict[torch.device, Part]) -> None:
     """Lay a column of one output out: tensors to the part of their device, numbers into the block."""
+    if _numbers(column):
+        block.values[key] = np.array(column, np.float64)
+        return
     first, count = column[0], len(column)
     if isinstance(first, Tensor):
         flat = [tensor.detach() if tensor.ndim < 2 else tensor.reshape(-1) for tensor in column]
@@ -153,7 +165,7 @@ def _pack(block: Block, key: str, column: list[Any], parts: dict[torch.device, P
         block.values[key] = np.array(column, np.float64)  # None becomes NaN
         return
     part, place = parts.setdefault(sample.device, Part()), (block, key, (count, len(first)))
-    if holes or len({item.device for item in items}) > 1:
+    if len({getattr(item, "device", None) for item in items}) > 1:
         part.add(place, [_beside(item, sample) for item in items], scalar=True)
     elif sample.is_cuda and (joined := _joined(column)):
         part.add(place, joined, scalar=False)

@@ -20,8 +20,8 @@ from torch.optim import Optimizer
 class Watcher(Protocol):
     """What a tap tells."""
 
-    def before_backward(self) -> None:
-        """Backward is about to run."""
+    def before_backward(self, losses: Sequence[Tensor]) -> None:
+        """Backward is about to run on ``losses``, whose graph is still there."""
 
     def after_backward(self, losses: Sequence[Tensor]) -> bool:
         """Backward has run on ``losses``; whether they are known to be this watcher's."""
@@ -91,15 +91,15 @@ def _install(owner: Any, name: str, make: Callable[[Callable[..., Any]], Callabl
 
 def _backward(original: Callable[..., Any]) -> Callable[..., Any]:
     def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(tensors, Iterator):  # which can be read only once
-            tensors = tuple(tensors)
         if torch._C._current_graph_task_id() != NO_BACKWARD:  # within another one, as reentrant checkpoints do
             return original(tensors, *args, **kwargs)
+        if not isinstance(tensors, Tensor) and isinstance(tensors, Iterator):  # which can be read only once
+            tensors = tuple(tensors)
         told = tuple(_watchers)
-        for watcher in told:
-            watcher.before_backward()
-        result = original(tensors, *args, **kwargs)
         losses = _losses(tensors, args[0] if args else kwargs.get("grad_tensors"))
+        for watcher in told:
+            watcher.before_backward(losses)
+        result = original(tensors, *args, **kwargs)
         claimed = any([watcher.after_backward(losses) for watcher in told])
         for watcher in told:
             watcher.backward_ended(losses, claimed=claimed)
@@ -110,6 +110,8 @@ def _backward(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _losses(tensors: Any, grads: Any) -> list[Tensor]:
     """The tensors whose sum's gradient was taken; a scalar gradient that was passed along multiplies them."""
+    if grads is None and isinstance(tensors, Tensor):  # loss.backward()
+        return [tensors]
     tensors = (tensors,) if isinstance(tensors, (Tensor, GradientEdge)) else tuple(tensors)
     grads = grads if isinstance(grads, (tuple, list)) else (grads,) * len(tensors)
     losses = []

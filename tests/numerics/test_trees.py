@@ -56,3 +56,15 @@ def test_clones_are_apart_from_the_originals() -> None:
         source["a"].zero_()
     assert copy["a"].tolist() == [1.0, 1.0]
     assert not copy["a"].requires_grad
+
+
+def test_norms_of_large_tensors_on_the_host_keep_their_precision() -> None:
+    generator = torch.Generator().manual_seed(0)
+    tree = {
+        "large": torch.randn(3_000_007, generator=generator),
+        "small": torch.randn(10, generator=generator),
+        "turned": torch.randn(1000, 1001, generator=generator).T,
+    }
+    for norm, tensor in zip(trees.norms(tree), tree.values(), strict=True):
+        assert norm is not None
+        assert float(norm) == pytest.approx(float(tensor.double().norm()), rel=1e-6)
