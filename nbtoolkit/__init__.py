@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nbtoolkit import analysis, instruments, panels
+    from nbtoolkit import analysis, instruments, interventions, panels
     from nbtoolkit.capture import Run, open_run, watch
     from nbtoolkit.instruments import Var, instrument
     from nbtoolkit.magics import load_ipython_extension
@@ -23,11 +23,11 @@ _HOMES = {
     "export_html": "nbtoolkit.widget",
     "load_ipython_extension": "nbtoolkit.magics",
 }
-_MODULES = ("instruments", "analysis", "panels")
+_MODULES = ("instruments", "interventions", "analysis", "panels")
 
 __all__ = [
-    "Run", "Var", "__version__", "analysis", "export_html", "instrument", "instruments", "load_ipython_extension",
-    "open_run", "panels", "show", "watch",
+    "Run", "Var", "__version__", "analysis", "export_html", "instrument", "instruments", "interventions",
+    "load_ipython_extension", "open_run", "panels", "show", "watch",
 ]  # fmt: skip
 
 

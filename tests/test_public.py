@@ -5,7 +5,7 @@ import nbtoolkit
 
 def test_public_names() -> None:
     assert sorted(nbtoolkit.__all__) == [
-        "Run", "Var", "__version__", "analysis", "export_html", "instrument", "instruments",
+        "Run", "Var", "__version__", "analysis", "export_html", "instrument", "instruments", "interventions",
         "load_ipython_extension", "open_run", "panels", "show", "watch",
     ]  # fmt: skip
 

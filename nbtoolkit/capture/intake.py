@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from nbtoolkit.capture.stretch import Block
-from nbtoolkit.instruments import Instrument
+from nbtoolkit.errors import WatchError
+from nbtoolkit.instruments import Instrument, Unknown
 from nbtoolkit.store.columns import Columns
 
 
@@ -35,6 +37,16 @@ def take(block: Block, columns: Columns, instrument: Instrument | None, note: Ca
         for output in columns.variables:
             columns.missing(output, block.steps[0], reason, len(block.steps))
     columns.append(block.steps, values, _labels(columns, values, block.labels))
+
+
+def explained(outputs: Mapping[str, Any], columns: Columns, step: int) -> dict[str, Any]:
+    """The outputs with a hole for each `Unknown`, whose reason is kept."""
+    kept = dict(outputs)
+    for output, value in outputs.items():
+        if isinstance(value, Unknown):
+            columns.missing(output, step, value.reason)
+            kept[output] = None
+    return kept
 
 
 def _masked(block: Block) -> dict[str, np.ndarray]:
@@ -97,3 +109,16 @@ def _labels(columns: Columns, values: Mapping[str, np.ndarray], known: Mapping[s
         for dim, size in zip(columns.variables[key].dims, array.shape[1:], strict=True):
             labels[dim] = known.get(dim, range(size))
     return labels
+
+
+def scalar(name: str, value: Any) -> Tensor | float:
+    """A logged value, left on its device if it is a tensor, copied since the loop may change it."""
+    try:
+        if isinstance(value, Tensor):
+            scalar = value.detach().reshape(()).clone()
+            return scalar if scalar.is_floating_point() else scalar.double()
+        return float(np.reshape(value, ()))
+    except (TypeError, ValueError, RuntimeError):
+        raise WatchError(
+            f"run.log({name}=...) got {type(value).__name__} {str(value)[:40]!r}; log scalars: one number each."
+        ) from None

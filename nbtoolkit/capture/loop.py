@@ -13,6 +13,13 @@ from nbtoolkit.capture.stretch import Labels
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
 from nbtoolkit.numerics import trees
+from nbtoolkit.numerics.curvature import Curvature
+from nbtoolkit.numerics.loss_at import LossAt
+
+NO_PROBE = (
+    "needs the loss as a function of the parameters, which the loop does not show; give a probe: "
+    "watch(..., loss=F, probe=(inputs, targets)), or --loss and --probe"
+)
 
 
 class Loop:
@@ -21,14 +28,17 @@ class Loop:
     Args:
         optimizer: whose steps are watched.
         models: the models that give its tensors their names.
+        probe: the loss on data of the user's choice, if given.
     """
 
-    def __init__(self, optimizer: Optimizer, models: Mapping[str, nn.Module]) -> None:
+    def __init__(self, optimizer: Optimizer, models: Mapping[str, nn.Module], probe: LossAt | None = None) -> None:
         # Weak, so that an optimizer that the user has dropped can be seen to be gone.
         self._optimizer = weakref.ref(optimizer)
         self.models = dict(models)
+        self.probe = probe
         self.tensors: dict[str, Tensor] = {}
         self.current_loss: Tensor | None = None
+        self.current_live_loss: Tensor | None = None
         self.on_cuda = False
         self.version = 0  # grows when the labels of any dim change
         self.current_clock: dict[str, float] = {}
@@ -36,7 +46,9 @@ class Loop:
         self._initial: dict[str, Tensor] = {}
         self._before: dict[str, Tensor] | None = None
         self._updates: dict[str, Tensor | None] | None = None
+        self._grads: dict[str, Tensor | None] | None = None
         self._terms: dict[str, Any] = {}
+        self._curvature: Curvature | None = None
 
     @property
     def gone(self) -> bool:
@@ -68,13 +80,23 @@ class Loop:
         if keep_params:
             self._before = trees.clone(self.tensors)
 
+    def keep_grads(self) -> None:
+        """Keep the gradients for measurements after the step: some optimizers add to them in place."""
+        grads = self.grads()
+        self._grads = {**grads, **trees.clone({name: grad for name, grad in grads.items() if grad is not None})}
+
     def end(self) -> None:
         """End a step: let go of everything that belonged to it, so that its memory is free for the next."""
         self.current_loss = None
+        self.let_go()
         if self._before is not None:
-            self._before = self._updates = None
+            self._before = self._updates = self._grads = None
         if self._terms:
             self._terms = dict.fromkeys(self._terms)
+
+    def let_go(self) -> None:
+        """Keep no graph of the loss."""
+        self.current_live_loss = self._curvature = None
 
     def set_terms(self, terms: Mapping[str, Any]) -> None:
         """Take the user's named parts of this step's loss."""
@@ -86,8 +108,10 @@ class Loop:
         known = {
             "param": tuple(self.tensors),
             "group": tuple(range(len(self.optimizer.param_groups))),
+            "layer": tuple(dict.fromkeys(layer_of(name) for name, p in self.tensors.items() if p.requires_grad)),
             "term": tuple(self._terms),
         }
+        known |= {dim: tuple(of(instrument.settings)) for dim, of in instrument.labels.items()}
         dims = {dim for var in instrument.outputs.values() for dim in var.dims}
         return {dim: known[dim] for dim in known if dim in dims}
 
@@ -103,6 +127,8 @@ class Loop:
 
     def grads(self) -> dict[str, Tensor | None]:
         """Gradients as the optimizer will use them: unscaled also where a fused optimizer does that itself."""
+        if self._grads is not None:
+            return self._grads
         grads = {name: tensor.grad for name, tensor in self.tensors.items()}
         scale = getattr(self.optimizer, "grad_scale", None)
         if scale is None:
@@ -135,6 +161,44 @@ class Loop:
         groups = self.optimizer.param_groups
         return [_copied(group.get("momentum", group.get("betas", (None,))[0])) for group in groups]
 
+    def optimizer_state(self) -> dict[str, Any]:
+        """Kind, hyperparameters by group, and state by parameter name, of the optimizer."""
+        optimizer = self.optimizer
+        groups = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+        place = {id(p): i for i, group in enumerate(optimizer.param_groups) for p in group["params"]}
+        return {
+            "kind": type(optimizer).__name__,
+            "groups": groups,
+            "group_of": {name: place[id(tensor)] for name, tensor in self.tensors.items()},
+            "state": {name: optimizer.state.get(tensor, {}) for name, tensor in self.tensors.items()},
+        }
+
+    def loss_at(self) -> LossAt:
+        """The probe's loss as a function of the parameters."""
+        if self.probe is None:
+            raise WatchError(NO_PROBE)
+        return self.probe
+
+    def live_loss(self) -> Tensor:
+        """This step's loss with its graph."""
+        if self.current_live_loss is None:
+            raise WatchError("the graph of the loss exists only until backward() has used it")
+        return self.current_live_loss
+
+    def curvature(self) -> Curvature:
+        """Curvature of the probe's loss before this step, or of the loss of this step while its graph is there."""
+        if self._curvature is None:
+            loss = self.probe if self.probe is not None else self.current_live_loss
+            if loss is None:
+                raise WatchError(NO_PROBE)
+            before = self._before or {}
+            params = {
+                name: before[name].requires_grad_(tensor.requires_grad) if name in before else tensor
+                for name, tensor in self.tensors.items()
+            }
+            self._curvature = Curvature(params, loss)
+        return self._curvature
+
     def clock(self) -> dict[str, float]:
         """Steps, seconds and measuring seconds since this was last asked."""
         return self.current_clock
@@ -142,6 +206,11 @@ class Loop:
     def _remember_initial(self) -> None:
         fresh = {name: tensor for name, tensor in self.tensors.items() if name not in self._initial}
         self._initial |= trees.clone(fresh)
+
+
+def layer_of(name: str) -> str:
+    """The module that a parameter belongs to: its name without the last word."""
+    return name.rpartition(".")[0] or name
 
 
 def _copied(value: Any) -> Any:

@@ -4,7 +4,10 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from nbtoolkit.errors import WatchError
 
 UNSEEN = "no backward() on a loss was seen before this step"
 NOT_SCALAR = (
@@ -34,9 +37,9 @@ class Losses:
         self._before: list[tuple[Tensor, tuple[int, int]]] = []
 
     @property
-    def pending(self) -> bool:
-        """Whether a backward pass has been seen since the last step."""
-        return bool(self._seen)
+    def pending(self) -> int:
+        """Backward passes seen since the last step."""
+        return len(self._seen)
 
     def before(self) -> None:
         """Note the gradients before a backward pass."""
@@ -70,6 +73,24 @@ class Losses:
                 loss = self._unscaled(loss)
             self._seen.append((loss, loss._version))
         return True
+
+    def live(self, losses: Sequence[Tensor]) -> Tensor | None:
+        """The loss that backward is about to be called on, unscaled and with its graph; None if it is not ours.
+
+        Raises:
+            WatchError: it is not a scalar.
+        """
+        if not losses or not self._reached(losses):
+            return None
+        wrong = next((loss for loss in losses if loss.numel() != 1), None)
+        if wrong is not None:
+            raise WatchError(NOT_SCALAR.format(shape=tuple(wrong.shape)))
+        with torch.enable_grad():
+            total = sum(loss.reshape(()) for loss in losses)
+            assert isinstance(total, Tensor)
+            if self._scaled is not None and self._is_scaled(losses[0]):
+                total = total / self._scaled[2].to(total.device)
+        return total
 
     def _reached(self, losses: Sequence[Tensor]) -> bool:
         """Whether the graph of a loss ends in one of the parameters."""
@@ -106,17 +127,22 @@ class Losses:
 
     def _unscaled(self, loss: Tensor) -> Tensor:
         assert self._scaled is not None
-        (node, original, scale), self._scaled = self._scaled, None
+        (node, original, scale), is_scaled, self._scaled = self._scaled, self._is_scaled(loss), None
         if loss.grad_fn is node:
             return original
-        upstream = loss.grad_fn
-        for _ in range(SEARCH_DEPTH):
-            if upstream is None or not upstream.next_functions:
-                return loss
-            upstream = upstream.next_functions[0][0]
+        return loss.detach() / scale.to(loss.device) if is_scaled else loss
+
+    def _is_scaled(self, loss: Tensor) -> bool:
+        """Whether ``loss`` is what the GradScaler made, or comes from it in a few operations."""
+        assert self._scaled is not None
+        node, upstream = self._scaled[0], loss.grad_fn
+        for _ in range(SEARCH_DEPTH + 1):
             if upstream is node:
-                return loss.detach() / scale.to(loss.device)
-        return loss
+                return True
+            if upstream is None or not upstream.next_functions:
+                return False
+            upstream = upstream.next_functions[0][0]
+        return False
 
 
 def _version(param: Tensor) -> tuple[int, int]:

@@ -7,21 +7,21 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from torch import Tensor
 
-from nbtoolkit.capture import intake, taps
+from nbtoolkit.capture import intake, once, taps
 from nbtoolkit.capture.rows import Rows
 from nbtoolkit.capture.status import Status, ended_by
 from nbtoolkit.capture.stretch import Labels
-from nbtoolkit.errors import WatchError
-from nbtoolkit.instruments import Instrument
+from nbtoolkit.errors import LandscapeError, WatchError
+from nbtoolkit.instruments import Instrument, Unknown
 from nbtoolkit.store.columns import Record
 from nbtoolkit.store.schema import DIMS, Var
 
 if TYPE_CHECKING:
     import xarray
 
+    from nbtoolkit.capture.once import Subject
     from nbtoolkit.capture.steps import Steps
     from nbtoolkit.store.files import Appender
 
@@ -46,6 +46,7 @@ class Run:
         self.lock = threading.RLock()
         self.listeners: list[Callable[[Run], None]] = []
         self.steps: Steps | None = None
+        self.subject: Subject | None = None
         self.appender: Appender | None = None
         self._started = self.next_flush = perf_counter()
         self._elapsed = float(record.attrs.get("elapsed", 0.0))
@@ -109,14 +110,12 @@ class Run:
                 raise WatchError(f"run.log got the name {name!r}; use letters, digits and '_', and no name of a dim.")
             if name in self.instruments:
                 raise WatchError(f"run.log({name}=...): {name!r} is an instrument of this run; use another name.")
-        scalars = {name: _scalar(name, value) for name, value in values.items()}
+        scalars = {name: intake.scalar(name, value) for name, value in values.items()}
         with self.lock:
             for name, scalar in scalars.items():
                 self.record.group(name, {name: Var((), units="1", long_name=name)}, {"reference": "run.log"})
                 self.rows.add(name, self.step, {name: scalar}, NO_LABELS)
-            if self.appender is not None and self.state != "watching":
-                self._collect(wait=True)
-                self.appender.write()
+            self._kept()
 
     def log_terms(self, **terms: Any) -> None:
         """Name the additive terms of this step's loss, e.g. ``run.log_terms(ce=ce, decay=decay)``."""
@@ -138,22 +137,33 @@ class Run:
             self._stamp()
             return save(self.record, path)
 
-    def measure(self, instrument: Instrument, **settings: Any) -> "xarray.Dataset":
-        """Measure one instrument once, now, between steps.
+    def measure(
+        self, instrument: Instrument, *, loss: Callable[..., Tensor] | None = None, probe: Any = None, **settings: Any
+    ) -> "xarray.Dataset":
+        """Measure one instrument once, now, between steps or after the last one.
 
         Args:
             instrument: what to measure; it need not be attached.
+            loss: of the probe, as `watch` takes it; by default what was given there.
+            probe: its data.
             settings: of the instrument.
 
         Returns:
             Its Dataset in this run, the new row last.
 
         Raises:
-            WatchError: the run is over, or the instrument needs what exists only within a step.
+            WatchError: the run was read from a file, its model is gone, the instrument needs what exists only within
+                a step, or the loss of a probe that was not given.
         """
-        if self.steps is None or self.state != "watching":
-            raise WatchError(f"{self.name} is {self.state}; instruments measure a run that is being watched.")
-        self.steps.measure_now(instrument.using(**settings))
+        if self.subject is None:
+            raise WatchError(f"{self.name} is {self.state}: there is no model to measure, only what was recorded.")
+        own = self.steps is not None and loss is None and probe is None
+        once.measure(
+            self,
+            self.steps.loop if own and self.steps else self.subject.loop(loss, probe),
+            instrument.using(**settings),
+        )
+        self._kept()
         return self[instrument.name]
 
     def detach(self, state: str = "finished") -> None:
@@ -204,15 +214,20 @@ class Run:
         if held is not None and held.variables.keys() != instrument.outputs.keys():
             raise WatchError(f"{self.name} has a {instrument.name!r} already, with other variables; rename one.")
         self.instruments[instrument.name] = instrument
-        self.record.group(instrument.name, instrument.outputs, _declaration(instrument))
+        self.record.group(instrument.name, instrument.outputs, instrument.attrs())
 
-    def failed(self, instrument: Instrument, step: int, labels: Labels, error: Exception) -> None:
-        """An instrument raised: its outputs are NaN at this step, and why is kept."""
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        for output in instrument.outputs:
-            self.record.groups[instrument.name].missing(output, step, reason)
-        self.rows.add(instrument.name, step, {}, labels)
-        self.note(f"{instrument.name} could not be measured at step {step}: {reason}")
+    def measured(self, instrument: Instrument, outputs: "dict[str, Any] | Exception", labels: Labels) -> None:
+        """Keep what an instrument measured at the present step; where it raised, NaN and why."""
+        columns = self.record.groups[instrument.name]
+        if isinstance(outputs, Exception):
+            own = isinstance(outputs, LandscapeError)
+            reason = (str(outputs) if own else f"{type(outputs).__name__}: {outputs}").splitlines()[0]
+            self.note(f"{instrument.name} could not be measured at step {self.step}: {reason}")
+            outputs = dict.fromkeys(instrument.outputs, Unknown(reason))
+        known = intake.explained(outputs, columns, self.step)
+        self.rows.add(
+            instrument.name, self.step, {} if not any(v is not None for v in known.values()) else known, labels
+        )
 
     def missing_loss(self, step: int, reason: str) -> None:
         """No loss is known for this step."""
@@ -238,6 +253,12 @@ class Run:
         for block in self.rows.arrived(wait=wait):
             intake.take(block, self.record.groups[block.group], self.instruments.get(block.group), self.note)
 
+    def _kept(self) -> None:
+        """A row that comes after the end goes to the store at once; until then the writing thread takes it."""
+        if self.appender is not None and self.state != "watching":
+            self._collect(wait=True)
+            self.appender.write()
+
     def collect(self) -> None:
         """Bring what has arrived into the columns; for the thread that writes the store."""
         with self.lock:
@@ -259,30 +280,6 @@ class Run:
             "name": self.name, "steps": self.step, "elapsed": status.elapsed, "state": self.state,
             "measuring": status.share * status.elapsed,
         }  # fmt: skip
-
-
-def _scalar(name: str, value: Any) -> Tensor | float:
-    """A logged value, left on its device if it is a tensor, copied since the loop may change it."""
-    try:
-        if isinstance(value, Tensor):
-            scalar = value.detach().reshape(()).clone()
-            return scalar if scalar.is_floating_point() else scalar.double()
-        return float(np.reshape(value, ()))
-    except (TypeError, ValueError, RuntimeError):
-        raise WatchError(
-            f"run.log({name}=...) got {type(value).__name__} {str(value)[:40]!r}; log scalars: one number each."
-        ) from None
-
-
-def _declaration(instrument: Instrument) -> dict[str, Any]:
-    """The attributes of an instrument's group."""
-    return {
-        "definition": instrument.doc,
-        "reference": instrument.reference,
-        "every": instrument.every,
-        "forward_passes": instrument.forward_passes(),
-        "settings": dict(instrument.settings),
-    }
 
 
 def open_run(path: str | Path) -> Run:

@@ -1,7 +1,8 @@
 """The steps of one optimizer: its hooks, and what is measured before and after each step."""
 
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nbtoolkit.capture import taps
+from nbtoolkit.capture.live import Live
 from nbtoolkit.capture.loop import Loop
 from nbtoolkit.capture.losses import Losses
 from nbtoolkit.capture.schedule import Attached, Due, Schedule
-from nbtoolkit.errors import WatchError
-from nbtoolkit.instruments import Instrument
 
 if TYPE_CHECKING:
     from nbtoolkit.capture.run import Run
 
-WITHIN_STEP = ("loss", "loss_terms", "updates", "clock")
 NOTHING = Due([])
 SMOOTHING = 0.1  # weight of the newest step time
 
@@ -39,6 +38,7 @@ class Steps:
     def __init__(self, run: "Run", loop: Loop, schedule: Schedule) -> None:
         self.run, self.loop, self.schedule = run, loop, schedule
         self.losses = Losses(loop.held)
+        self.live = Live(run, loop, self.losses, schedule, self._measured)
         self.measuring = self._measured_until = 0.0
         self.train_seconds: float | None = None
         self._due = NOTHING
@@ -68,40 +68,25 @@ class Steps:
             handle.remove()
         self._handles = []
 
-    def measure_now(self, instrument: Instrument) -> None:
-        """Measure once between steps.
-
-        Raises:
-            WatchError: the instrument needs what exists only within a step.
-        """
-        absent = [need for need in instrument.needs if need in WITHIN_STEP]
-        if absent:
-            raise WatchError(
-                f"{instrument.name} needs {', '.join(absent)}, which exist only within a step; attach it instead: "
-                f"watch(..., instruments=[{instrument.name}])."
-            )
-        with self.run.lock, torch.no_grad():
-            self.loop.begin(remember_initial="initial_params" in instrument.needs, keep_params=False)
-            self.run.declare(instrument)
-            self._measure(Attached(instrument, self.loop))
-            self.loop.end()
-
-    def before_backward(self) -> None:
-        """Note the state of the gradients, which will tell whose the loss is."""
-        if self._elsewhere() or not self._here():
+    def before_backward(self, losses: Sequence[Tensor]) -> None:
+        """Note the state of the gradients, which will tell whose the loss is; measure on its graph."""
+        if self.loop.gone or not self._here():
             return
         try:
             self.losses.before()
         except Exception as error:
             self.run.give_up(error)
+        if self.schedule.live_due(self.run.step):
+            self._guarded(lambda: self._measure_live(losses))
 
     def after_backward(self, losses: Sequence[Tensor]) -> bool:
         """Take the losses of the backward pass that has run, if they are ours."""
-        if self._elsewhere():
+        here = self._here()
+        if self.loop.gone or not (here or self._thread is None):  # another thread makes the steps
             return False
-        self._backward_since = self._backward_since or self._here()
+        self._backward_since = self._backward_since or here
         try:
-            return self.losses.after(losses, look=self._here())
+            return self.losses.after(losses, look=here)
         except Exception as error:
             self.run.give_up(error)
             return False
@@ -113,16 +98,13 @@ class Steps:
         """Whether this thread makes the steps, as far as is known: before the first, the one that began the watch."""
         return threading.get_ident() == (self._thread or self._maker)
 
-    def _elsewhere(self) -> bool:
-        """Whether this cannot be ours: the optimizer is gone, or another thread makes its steps."""
-        return self.loop.gone or self._thread not in (None, threading.get_ident())
-
     def gradients_zeroed(self, owner: Optimizer | nn.Module) -> None:
         """Start collecting losses anew."""
         if not self.losses.pending or self.loop.gone:
             return
         if owner is self.loop.optimizer or any(owner is model for model in self.loop.models.values()):
             self.losses.forget()
+            self.live.drop()
 
     def loss_scaled(self, loss: Tensor, scaled: Tensor, scale: Tensor) -> None:
         """Remember which loss a GradScaler has scaled."""
@@ -185,13 +167,21 @@ class Steps:
             torch._C._set_grad_enabled(grad_mode)
         self.measuring += perf_counter() - started
 
+    def _measure_live(self, losses: Sequence[Tensor]) -> None:
+        self.loop.begin(remember_initial=self._remember_initial, keep_params=False)
+        self.live.measure(losses)
+
     def _measure_before(self) -> None:
         run, loop = self.run, self.loop
         self._due = due = self.schedule.due(run.step)
+        if self.schedule.has_live:
+            self.live.settle()
         loop.current_loss, reason = self.losses.total()
         if reason and due.wants_loss:
             run.missing_loss(run.step, reason)
         loop.begin(remember_initial=self._remember_initial, keep_params=due.wants_updates)
+        if due.wants_grads_after:
+            loop.keep_grads()
         if loop.on_cuda:
             run.rows.stream = torch.cuda.current_stream()
         for item in due.before:
@@ -215,16 +205,29 @@ class Steps:
 
     def _measure(self, item: Attached) -> None:
         run, loop = self.run, self.loop
-        started = 0.0 if item.exempt else perf_counter()
         if item.labels_version != loop.version:
             item.labels, item.labels_version = loop.labels(item.instrument), loop.version
-        try:
-            outputs = item.function(*[give() for give in item.gives])
+        outputs = self._measured(item)
+        if item.exempt and not isinstance(outputs, Exception):
             run.rows.add(item.name, run.step, outputs, item.labels)
-        except Exception as error:
-            run.failed(item.instrument, run.step, item.labels, error)
-        if not item.exempt:
-            self.schedule.measured(item, run.step, perf_counter() - started, self.train_seconds)
+        else:
+            run.measured(item.instrument, outputs, item.labels)
+
+    def _measured(self, item: Attached) -> Any:
+        """The outputs of one measurement, or the exception that ended it."""
+        if item.exempt:
+            try:
+                return item.outputs()
+            except Exception as error:
+                return error
+        with waiting_allowed(self.loop.on_cuda):
+            started = perf_counter()
+            try:
+                outputs = item.outputs()
+            except Exception as error:
+                outputs = error
+        self.schedule.measured(item, self.run.step, perf_counter() - started, self.train_seconds)
+        return outputs
 
     def _time_step(self) -> None:
         """Seconds that the step just made took without measuring, smoothed."""
@@ -237,3 +240,19 @@ class Steps:
         step, since, measuring = self._clock
         self._clock = (self.run.step, now, self.measuring)
         return {"steps": self.run.step - step, "seconds": now - since, "measuring": self.measuring - measuring}
+
+
+@contextlib.contextmanager
+def waiting_allowed(on_cuda: bool) -> Iterator[None]:
+    """A measurement that is not free waits for the device: its seconds are its own, and it needs numbers in hand."""
+    if not on_cuda:
+        yield
+        return
+    mode = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("default")
+    try:
+        torch.cuda.synchronize()
+        yield
+        torch.cuda.synchronize()
+    finally:
+        torch.cuda.set_sync_debug_mode(mode)

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from nbtoolkit.capture import losses, names, taps
-from nbtoolkit.capture.loop import Loop
+from nbtoolkit.capture.once import Subject
 from nbtoolkit.capture.run import Run
 from nbtoolkit.capture.schedule import Schedule
 from nbtoolkit.capture.status import ended_by
@@ -33,6 +33,8 @@ def watch(
     optimizer: Optimizer,
     *,
     instruments: Sequence[Instrument] | None = None,
+    loss: Callable[..., Tensor] | None = None,
+    probe: Any = None,
     budget: float = DEFAULT_BUDGET,
     store: str | Path | None = None,
     name: str | None = None,
@@ -49,6 +51,10 @@ def watch(
         model: gives the parameters their names.
         optimizer: whose ``step()`` is the step boundary. Watching it again ends the first watch.
         instruments: what to measure; by default `nbtoolkit.instruments.default()`.
+        loss: ``loss(model(inputs), targets)``, the mean over the examples; for instruments that need the loss as a
+            function of the parameters.
+        probe: the data of that loss: one batch ``(inputs, targets)``, a DataLoader or list of batches (read once, kept
+            in memory), or, without ``loss``, a function ``probe(model)`` that returns the loss.
         budget: largest share of training time that costly instruments may take together, above 0
             and at most 1; kept by measuring less often.
         store: path of a new Zarr store, written while training runs.
@@ -60,7 +66,7 @@ def watch(
     """
     names.check_shared(model, optimizer)
     return begin(
-        optimizer, {"model": model}, instruments=instruments, budget=budget, store=store,
+        optimizer, {"model": model}, instruments=instruments, loss=loss, probe=probe, budget=budget, store=store,
         name=name or type(names.unwrapped(model)).__name__,
     )  # fmt: skip
 
@@ -71,6 +77,8 @@ def begin(
     *,
     name: str,
     instruments: Sequence[Instrument] | None = None,
+    loss: Callable[..., Tensor] | None = None,
+    probe: Any = None,
     budget: float = DEFAULT_BUDGET,
     store: str | Path | None = None,
 ) -> Run:
@@ -78,6 +86,8 @@ def begin(
     chosen = _checked_instruments(instruments)
     if not isinstance(budget, (int, float)) or not 0 < budget <= 1:
         raise WatchError(f"budget={budget!r}: expected the share of training time for costly instruments, 0 to 1.")
+    subject = Subject(optimizer, models, loss, probe)
+    loop = subject.loop()
     earlier = watching(optimizer)
     run = Run(name, Record(_facts(optimizer, models)), chosen, state="watching")
     if store is not None:
@@ -91,7 +101,7 @@ def begin(
             f"nbtoolkit: {earlier.name!r} was watching this optimizer; it now ends with what it has measured.",
             stacklevel=3,
         )
-    loop = Loop(optimizer, models)
+    run.subject = subject
     run.steps = Steps(run, loop, Schedule(chosen, loop, budget))
     run.steps.attach()
     _watched[optimizer] = weakref.ref(run)
@@ -111,13 +121,18 @@ class Discovery:
     Args:
         namespace: where models and optimizers may be found by name.
         started: told of every new run.
-        options: of `watch`: instruments, budget, store.
+        late: gives further options of `watch` when a run begins, of what the block itself makes.
+        options: of `watch`: instruments, loss, probe, budget, store.
     """
 
     def __init__(
-        self, namespace: Mapping[str, Any], started: Callable[[Run], None] = lambda run: None, **options: Any
+        self,
+        namespace: Mapping[str, Any],
+        started: Callable[[Run], None] = lambda run: None,
+        late: Callable[[], Mapping[str, Any]] = dict,
+        **options: Any,
     ) -> None:
-        self.namespace, self.options, self.started = namespace, options, started
+        self.namespace, self.options, self.started, self.late = namespace, options, started, late
         self.runs: list[Run] = []
         self.complaint = ""
         self._recent: list[Tensor] = []  # since the last step of any optimizer
@@ -141,7 +156,7 @@ class Discovery:
             run.detach(ended_by(error))
         taps.hide_frames(tb)
 
-    def before_backward(self) -> None:
+    def before_backward(self, losses: Sequence[Tensor]) -> None:
         """Nothing to do."""
 
     def after_backward(self, losses: Sequence[Tensor]) -> bool:
@@ -188,7 +203,7 @@ class Discovery:
 
     def _begin(self, optimizer: Optimizer, seen: list[Tensor], scaled: list[tuple[Tensor, Tensor, Tensor]]) -> None:
         models = names.models_of(optimizer, self.namespace)
-        options = dict(self.options)
+        options = {**self.options, **self.late()}
         if options.get("store") is not None and self.runs:
             path = Path(options["store"])
             options["store"] = path.with_name(f"{path.stem}-{len(self.runs) + 1}{path.suffix}")

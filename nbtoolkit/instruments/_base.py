@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from nbtoolkit.errors import InstrumentError
-from nbtoolkit.store.schema import DIMS, Var
+from nbtoolkit.store.schema import DIMS, Var, check_companions
 
-__all__ = ["NEEDS", "Instrument", "Var", "instrument"]
+__all__ = ["NEEDS", "Instrument", "Unknown", "Var", "instrument"]
 
 NEEDS = {
     "params": "dict of name -> parameter before the step",
@@ -23,10 +23,22 @@ NEEDS = {
     "loss_terms": "dict of name -> 0-d tensor, the additive parts of the loss",
     "lr": "list with the learning rate of each parameter group in this step",
     "momentum": "list with the momentum (or beta1) of each parameter group",
+    "optimizer_state": "dict of kind, groups (hyperparameters) and state (by parameter name) of the optimizer",
+    "curvature": "Hessian and other curvature of the probe's loss if there is a probe, else of this step's loss",
+    "live_loss": "0-d loss of this step with its graph, before backward() has used it up",
+    "loss_at": "the probe's loss as a pure function of a dict of parameters",
+    "memory": "dict of the instrument's own, empty at first, kept between its measurements in one run",
     "clock": "dict of seconds since this was last asked: steps, seconds, measuring",
 }
 
 Outputs = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """In place of an output that has no value at this step: stored as NaN, and why."""
+
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +58,7 @@ class Instrument:
     every: int
     reference: str
     derive: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]] | None = None
+    labels: Mapping[str, Callable[[Mapping[str, Any]], Sequence[Any]]] = field(default_factory=dict)
     doc: str = ""
 
     def __call__(self, *needs: Any, **settings: Any) -> dict[str, np.ndarray]:
@@ -78,6 +91,16 @@ class Instrument:
         """Declared cost of one measurement in forward passes of one batch; NaN where none is declared."""
         return float("nan") if self.cost is None else float(self.cost(self.settings))
 
+    def attrs(self) -> dict[str, Any]:
+        """The declaration as attributes of the instrument's group in a run."""
+        return {
+            "definition": self.doc,
+            "reference": self.reference,
+            "every": self.every,
+            "forward_passes": self.forward_passes(),
+            "settings": dict(self.settings),
+        }
+
     def _checked(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
         unknown = [key for key in settings if key not in self.settings]
         if unknown:
@@ -93,14 +116,15 @@ def instrument(
     every: int = 1,
     reference: str = "",
     derive: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]] | None = None,
+    labels: Mapping[str, Callable[[Mapping[str, Any]], Sequence[Any]]] | None = None,
 ) -> Callable[[Callable[..., Outputs]], Instrument]:
     """Declare a function as an instrument.
 
     The parameters before ``/`` are what it needs of the loop (the keys of `NEEDS`); after ``*``
     come settings, each with a default. The function returns its outputs by name: 0-d tensors,
     numbers, tensors with the declared dims, or for one dim a list with an entry per label (None
-    where there is nothing to measure). It must not change what it is given, and on the GPU it
-    must not synchronise.
+    where there is nothing to measure); `Unknown` where there is no value, and why. It must not
+    change what it is given, and on the GPU it must not synchronise unless it declares a cost.
 
     Args:
         outputs: what is measured, by name.
@@ -113,6 +137,7 @@ def instrument(
             to further declared outputs; it runs when values reach the host, and so costs the
             training step nothing. The function may return parts for it that are not declared and
             not kept.
+        labels: for a dim that the settings spread out (radii, batch sizes): from the settings to its labels.
 
     Raises:
         InstrumentError: a need is not in `NEEDS`, a setting has no default, or nothing is declared.
@@ -137,10 +162,11 @@ def instrument(
             raise InstrumentError(
                 f"{name} declares an output {doubled[0]!r}; use letters, digits and '_', and no name of a dim."
             )
+        check_companions(outputs)
         doc = inspect.getdoc(function) or ""
         plain = Instrument(
             function, name, MappingProxyType(dict(outputs)), needs, MappingProxyType(settings), cost, every,
-            reference, derive, doc,
+            reference, derive, MappingProxyType(dict(labels or {})), doc,
         )  # fmt: skip
         return plain.using(every=every)
 
@@ -170,4 +196,4 @@ def _host(value: Any) -> np.ndarray:
         values = np.asarray([np.nan if item is None else float(item) for item in value])
         mask = [item is None for item in value]
         return np.ma.masked_array(values, mask) if any(mask) else values
-    return np.asarray(np.nan if value is None else value, dtype=np.float64)
+    return np.asarray(np.nan if value is None or isinstance(value, Unknown) else value, dtype=np.float64)

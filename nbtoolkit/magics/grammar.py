@@ -46,9 +46,14 @@ COMMON = (
     Option(("-q", "--quiet"), "", "draw and print nothing"),
     Option(("-h", "--help"), "", "show this help"),
 )
+PROBE = (
+    Option(("--loss",), "F", "loss(outputs, targets) of the probe, e.g. F.cross_entropy"),
+    Option(("--probe",), "X,Y", "data of that loss: inputs and targets, a loader, or a function of the model"),
+)
 WATCHING = (
     Option(("-i", "--instrument"), "NAME", "measure this instead of the default set; may be repeated", repeats=True),
     Option(("--every",), "N", "measure every N optimizer steps"),
+    *PROBE,
     Option(("--budget",), "SHARE", "largest share of time for costly instruments (default 0.1)"),
     Option(("--store",), "PATH", "write a Zarr store while training runs"),
 )
@@ -56,7 +61,7 @@ VERBS: Mapping[str, Verb] = {
     "": Verb((), (), "say what is watched, at which step, at what cost"),
     "watch": Verb(("MODEL", "OPTIMIZER"), WATCHING, "watch an optimizer's steps from now on"),
     "show": Verb(("NAME*",), (), "draw the run, or only the named instruments"),
-    "measure": Verb(("NAME", "SETTING=VALUE*"), (), "measure one instrument once, now"),
+    "measure": Verb(("NAME", "SETTING=VALUE*"), PROBE, "measure one instrument once, now"),
     "list": Verb((), (), "list the instruments: needs, dims, units, cost, cadence"),
     "save": Verb(("PATH",), (), "write everything measured to a Zarr store"),
     "export": Verb(("PATH",), (), "write one self-contained interactive HTML page"),

@@ -65,7 +65,7 @@ class LandscapeMagics(Magics):
         from nbtoolkit.capture import watch
 
         model, optimizer = (self._variable(word) for word in command.words)
-        run = watch(model, optimizer, **self._watch_options(command))
+        run = watch(model, optimizer, **self._watch_options(command), **self._probe(command))
         self._before_cell = len(self.runs)
         self._began(command, run)
         return run
@@ -86,7 +86,14 @@ class LandscapeMagics(Magics):
     def _measure(self, command: grammar.Command) -> Any:
         name, *pairs = command.words
         instrument = self._instrument(name)
-        return self._current().measure(instrument, **{key: self._value(value) for key, value in _pairs(pairs)})
+        settings = {key: self._value(value) for key, value in _pairs(pairs)}
+        run = self._current()
+        measured = run.measure(instrument, **self._probe(command), **settings)
+        if not command.switches & {"--quiet", "--output"}:
+            from nbtoolkit.widget import show
+
+            show(run, names=[instrument.name])
+        return measured
 
     def _list(self, command: grammar.Command) -> Any:
         from nbtoolkit.instruments import known
@@ -139,12 +146,13 @@ class LandscapeMagics(Magics):
                 files.check_free(options["store"])
             if command.words:
                 model, optimizer = (self._variable(word) for word in command.words)
-                run = watch(model, optimizer, **options)
+                run = watch(model, optimizer, **options, **self._probe(command))
                 self._began(command, run)
                 return run
         except LandscapeError as error:
             raise UsageError(str(error)) from None
-        return Discovery(self.shell.user_ns, lambda run: self._began(command, run), **options)
+        began, probe = (lambda run: self._began(command, run)), (lambda: self._probe(command))
+        return Discovery(self.shell.user_ns, began, late=probe, **options)
 
     def _began(self, command: grammar.Command, run: "Run") -> None:
         self.runs.append(run)
@@ -177,6 +185,26 @@ class LandscapeMagics(Magics):
                 chosen = tuple(item.using(every=every) for item in chosen)
             options["instruments"] = chosen
         return options
+
+    def _probe(self, command: grammar.Command) -> dict[str, Any]:
+        """The loss and the data of the probe; of a cell, when its first step is made: it may make them itself."""
+        options: dict[str, Any] = {}
+        if "loss" in command.options:
+            options["loss"] = self._dotted(command.options["loss"])
+        if "probe" in command.options:
+            parts = [self._dotted(word) for word in command.options["probe"].split(",") if word]
+            options["probe"] = parts[0] if len(parts) == 1 else tuple(parts)
+        return options
+
+    def _dotted(self, name: str) -> Any:
+        """A variable, or an attribute of one."""
+        first, *rest = name.strip().split(".")
+        thing = self._variable(first)
+        for word in rest:
+            if not hasattr(thing, word):
+                raise UsageError(f"{name!r}: {first} has no {word!r}{grammar.nearest(word, dir(thing))}")
+            thing = getattr(thing, word)
+        return thing
 
     def _variable(self, name: str) -> Any:
         if name not in self.shell.user_ns:

@@ -57,13 +57,27 @@ def read_everything(run: nbtoolkit.Run) -> None:
     run.data.to_dict()
 
 
+BRIEF = {"products": 5, "probes": 2, "steps": 3}
+
+
+def brief(item: nbtoolkit.instruments.Instrument) -> nbtoolkit.instruments.Instrument:
+    """A costly instrument at its shortest: what it does is done, but fewer times."""
+    return item.using(**{key: value for key, value in BRIEF.items() if key in item.settings})
+
+
+@pytest.fixture(autouse=True)
+def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Costly instruments too at every step, whatever the budget says."""
+    monkeypatch.setattr("nbtoolkit.capture.schedule.Schedule._stretch", lambda *args: None)
+
+
 def trained(name: str, *, watched: bool, **options: Any) -> dict[str, Any]:
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002
     problem = problems.ALL[name]()
     with ExitStack() as stack:
         if watched:
-            every_step = [item.using(every=1) for item in nbtoolkit.instruments.known().values()]
+            every_step = [brief(item).using(every=1) for item in nbtoolkit.instruments.known().values()]
             models = list(problem.models.values())
             for model, optimizer in zip(models, problem.optimizers.values(), strict=True):
                 run = nbtoolkit.watch(model, optimizer, instruments=every_step, **options)

@@ -61,6 +61,29 @@ def test_an_instrument_that_returns_nonsense_harms_only_itself() -> None:
     assert "KeyError" in run["empty"]["value"].attrs["not_measured"]
 
 
+def test_scalars_on_the_host_are_read_at_once() -> None:
+    kept = torch.zeros(3)
+
+    @nbtoolkit.instrument(
+        outputs={
+            "whole": nbtoolkit.Var((), units="1", long_name="whole"),
+            "parts": nbtoolkit.Var(("group",), units="1", long_name="parts"),
+        },
+        cost=lambda settings: 0,
+    )
+    def reused(params, /):
+        """Returns the same memory each time."""
+        kept.add_(1)
+        return {"whole": kept[0], "parts": [kept[1]]}
+
+    problem = problems.mlp()
+    with nbtoolkit.watch(problem.model, problem.optimizer, instruments=[reused]) as run:
+        problem.train(4)
+        kept.zero_()
+    assert run["reused"]["whole"].values.tolist() == [1, 2, 3, 4]
+    assert run["reused"]["parts"].values.tolist() == [[1], [2], [3], [4]]
+
+
 def test_a_listener_that_fails_is_dropped_and_training_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nbtoolkit.capture.run.FLUSH_SECONDS", 0.0)
     problem, calls = problems.mlp(), []
@@ -103,8 +126,7 @@ def test_measuring_by_hand_adds_a_row_at_the_present_step() -> None:
         assert float(data["total"][0]) > 0
         with pytest.raises(WatchError, match="needs updates, which exist only within a step"):
             run.measure(nbtoolkit.instruments.update_ratio)
-    with pytest.raises(WatchError, match="is finished"):
-        run.measure(nbtoolkit.instruments.grad_norm)
+    assert run.measure(nbtoolkit.instruments.grad_norm)["step"].values.tolist() == [7, 7]
 
 
 def test_logged_values_become_variables_at_their_step() -> None:

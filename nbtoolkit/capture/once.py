@@ -1,0 +1,100 @@
+"""One measurement between steps, of a run that is watched or of one that has ended."""
+
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nbtoolkit.capture import names
+from nbtoolkit.capture.loop import Loop
+from nbtoolkit.capture.schedule import Attached
+from nbtoolkit.errors import WatchError
+from nbtoolkit.instruments import Instrument
+from nbtoolkit.numerics.loss_at import LossAt
+
+if TYPE_CHECKING:
+    from nbtoolkit.capture.run import Run
+
+WITHIN_STEP = ("loss", "loss_terms", "updates", "live_loss", "clock")
+
+
+class Subject:
+    """What a run is about, held weakly: a model that the user has let go of is let go of here.
+
+    Args:
+        optimizer: whose steps were watched.
+        models: that name its tensors.
+        loss: of the probe, as `watch` takes it.
+        probe: its data, as `watch` takes it.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, models: Mapping[str, nn.Module], loss: Callable[..., Tensor] | None, probe: Any
+    ) -> None:
+        self._optimizer = weakref.ref(optimizer)
+        self._models = {name: weakref.ref(model) for name, model in models.items()}
+        self._loss, self._probe = loss, probe
+
+    def loop(self, loss: Callable[..., Tensor] | None = None, probe: Any = None) -> Loop:
+        """The loop as it stands now, with another probe if one is given.
+
+        Raises:
+            WatchError: model or optimizer no longer exist, or the probe has no known form.
+        """
+        optimizer = self._optimizer()
+        models = {name: model for name, ref in self._models.items() if (model := ref()) is not None}
+        if optimizer is None or len(models) < len(self._models):
+            raise WatchError(
+                "the model or the optimizer of this run no longer exists, so nothing more can be measured."
+            )
+        if probe is None and loss is None:
+            loss, probe = self._loss, self._probe
+        return Loop(optimizer, models, loss_of(models, loss, probe))
+
+
+def loss_of(models: Mapping[str, nn.Module], loss: Callable[..., Tensor] | None, probe: Any) -> LossAt | None:
+    """The loss of a probe as a function of the parameters of a model; None where there is no probe.
+
+    Raises:
+        WatchError: a loss without a probe, a probe of no known form, or several models to apply it to.
+    """
+    if probe is None:
+        if loss is not None:
+            raise WatchError("loss= is used on a probe; give probe=(inputs, targets) too, or neither.")
+        return None
+    if len(models) != 1:
+        raise WatchError(f"a probe needs one model; this optimizer trains {', '.join(models) or 'none in sight'}.")
+    (model,) = models.values()
+    try:
+        return LossAt(names.unwrapped(model), probe, loss)
+    except TypeError as error:
+        raise WatchError(str(error)) from None
+
+
+def measure(run: "Run", loop: Loop, instrument: Instrument) -> None:
+    """Measure once, now; a row of the run at its present step.
+
+    Raises:
+        WatchError: the instrument needs what exists only within a step.
+    """
+    absent = [need for need in instrument.needs if need in WITHIN_STEP]
+    if absent:
+        raise WatchError(
+            f"{instrument.name} needs {', '.join(absent)}, which exist only within a step; attach it instead: "
+            f"watch(..., instruments=[{instrument.name}])."
+        )
+    with run.lock, torch.no_grad():
+        loop.begin(remember_initial="initial_params" in instrument.needs, keep_params=False)
+        run.declare(instrument)
+        attached = Attached(instrument, loop)
+        try:
+            outputs = attached.outputs()
+        except WatchError as error:
+            raise WatchError(f"{instrument.name} {error}") from None
+        except Exception as error:
+            outputs = error
+        run.measured(instrument, outputs, loop.labels(instrument))
+        loop.end()

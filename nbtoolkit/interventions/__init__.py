@@ -1,0 +1,3 @@
+"""Small, tested changes to a training loop."""
+
+from nbtoolkit.interventions.sam import sam as sam

@@ -1,0 +1,298 @@
+"""Lanczos in blocks: extreme eigenpairs of one matrix, and the quadrature behind spectral densities."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nbtoolkit.numerics.subspace import NOT_FINITE, Beside, Memory, Product, Space, free_bytes, orthonormalised
+
+__all__ = ["Eigenpairs", "Product", "Tridiagonal", "extreme_eigenpairs", "orthonormalised", "tridiagonal"]
+
+LEAST_BASIS = 8
+NEIGHBOURS = 6  # eigenpairs remembered beside the wanted ones at each end
+SMALLEST_PART = 0.0627  # a normal number is nearer to zero than this in 5 % of cases
+# Of a warm start, set on two trainings with known eigenvalues (tests/benchmarks/curvature.py shows what they give):
+UNKNOWN = 0.1  # share of what lies outside all that is known, taken to be as near as the nearest neighbour
+SAFETY = 1.5  # by which the estimated error must be below the tolerance
+LOOSE = 12.0  # times the tolerance that the residual may be
+FAINT, NOISE = 0.3, 0.1  # weights in the scout of remembered vectors other than the runner-up, and of noise
+FEWEST = 3  # products more than there are wanted pairs; what is to spare goes to the scout
+APART = 0.3  # of the largest distance to the bulk that a value must have to be followed
+
+
+@dataclass(frozen=True)
+class Eigenpairs:
+    """Approximate eigenpairs, the largest first.
+
+    ``residuals[i]`` is ``|Hv - theta v|``: an eigenvalue lies within it of ``values[i]``, whatever came before.
+    ``errors`` are what convergence is judged by: from a random start, the distance to a bound that the eigenvalue
+    exceeds with a probability of 5 % (for the outermost; the residual for all others); from a warm start an estimate.
+    """
+
+    values: Tensor  # (k,) float64, on the host
+    vectors: Tensor  # (k, size), orthonormal
+    residuals: Tensor  # (k,) float64
+    errors: Tensor  # (k,) float64
+    products: int
+    converged: bool
+    memory: Memory
+
+
+def extreme_eigenpairs(
+    product: Product,
+    start: Tensor,
+    *,
+    previous: Eigenpairs | None = None,
+    largest: int = 1,
+    smallest: int = 0,
+    tolerance: float = 1e-3,
+    most: int = 100,
+    rows: int = 1,
+) -> Eigenpairs:
+    """Eigenpairs at both ends of the spectrum of a symmetric matrix.
+
+    From a random vector this is Lanczos with full reorthogonalisation. It stops when, with a probability of 95 % over
+    the start, no eigenvalue lies further out than ``tolerance`` (van Dorsselaer, Hochstenbach & van der Vorst 2000,
+    doi:10.1137/S0895479897331197: the Lanczos polynomial grows beyond its zeros, and the start has its share of every
+    eigenvector).
+
+    After a ``previous`` measurement of a matrix that was similar, its eigenvectors and a scout are measured first: the
+    scout is the runner-up at each end, where the matrix last pointed outside all that was known, and some noise, so
+    that what overtakes is seen. Every further vector is the correction that first-order perturbation theory promises
+    from the remembered eigenpairs, and the error is what it promises for the value.
+
+    Args:
+        product: multiplies each row of a block ``(rows, size)`` by the matrix.
+        start: random, ``(vectors, size)``; a warm start takes its noise from it.
+        previous: result for a matrix nearby, of the same size; what else it is does not bias the result.
+        largest: eigenpairs wanted at the upper end.
+        smallest: eigenpairs wanted at the lower end.
+        tolerance: of the values, relative to the largest magnitude.
+        most: products at most (a block that begun with is finished).
+        rows: vectors added at once; more than 1 pays where a block costs little more than a vector.
+
+    Returns:
+        ``min(largest + smallest, size)`` pairs.
+
+    Raises:
+        ValueError: the matrix gives NaN or infinity.
+    """
+    size = start.shape[1]
+    upper = min(largest, size)
+    lower = min(smallest, size - upper)
+    memory = _usable(previous, start, upper, lower)
+    space = Space(product, start, max(upper + lower + 3, LEAST_BASIS))
+    space.grow(start if memory is None else _warm(memory, start, upper, lower))
+    history: list[Tensor] = []
+    while True:
+        theta, y = torch.linalg.eigh(space.inner)
+        places, ends = _places(len(theta), upper, lower)
+        beside = Beside(space, memory)
+        wanted, _ = _places(len(beside.values), upper, lower)
+        outside = beside.outside(beside.y[:, wanted])
+        residuals = space.residuals(theta[places], y[:, places])
+        norms, beyond = (torch.linalg.vector_norm(r, dim=1).to("cpu", torch.float64) for r in (residuals, outside))
+        scale = max(float(theta.abs().max()), torch.finfo(torch.float32).tiny)
+        bulk = float(space.inner[0, 0]) if memory is None else memory.bulk
+        if memory is not None:
+            history.append(theta[places])
+            errors = SAFETY * _promised(beside.values, wanted, theta[places], ends, beyond, bulk, scale, history)
+            errors = torch.maximum(errors, norms / LOOSE)
+        else:
+            errors = norms.clone()
+            if space.krylov:
+                _certify(errors, theta, ends, space)
+        whole = len(space) >= size
+        done = whole or (len(places) == upper + lower and bool((errors <= tolerance * scale).all()))
+        if done and memory is not None and space.products < min(FEWEST + upper + lower, most, size):
+            last = torch.eye(len(space)).double()[:, -1:]
+            if space.grow(space.residuals(space.inner[-1:, -1], last)):
+                continue
+        elif not done and space.products < most:
+            order = torch.argsort(errors, descending=True)[: max(1, min(rows, most - space.products))].tolist()
+            reach = (beside.values[wanted] - bulk).abs().clamp(min=1e-3 * scale)[order, None].to(outside)
+            block = beside.unmeasured(beside.y[:, wanted])[order] + outside[order] / reach
+            if len(space) + len(block) > space.limit:
+                space.shrink(theta, y, upper, lower)
+            if space.grow(block) or (len(places) < upper + lower and space.grow(_random(start, len(space)))):
+                continue
+            done = True  # nothing lies outside: an invariant space
+        vectors = space.vectors(y[:, places])
+        scout = outside[0] if memory is None else beside.outside(_unit(beside, min(upper + lower, len(space) - 1)))[0]
+        near, _ = _places(len(beside.values), (upper > 0) * (upper + NEIGHBOURS), (lower > 0) * (lower + NEIGHBOURS))
+        kept = beside.memory(sorted(near), scout, bulk)
+        return Eigenpairs(theta[places], vectors, norms, errors, space.products, done, kept)
+
+
+def _places(count: int, upper: int, lower: int) -> tuple[list[int], Tensor]:
+    """Where the wanted pairs are among ``count`` in ascending order, the largest first; and the sign of their end."""
+    high = [*range(count - 1, max(count - 1 - upper, -1), -1)]
+    low = [i for i in range(min(lower, count) - 1, -1, -1) if i not in high]
+    return high + low, torch.tensor([1.0] * len(high) + [-1.0] * len(low), dtype=torch.float64)
+
+
+def _unit(beside: Beside, place: int) -> Tensor:
+    """Coordinates of one vector of the basis."""
+    return torch.eye(len(beside.values), dtype=torch.float64)[:, [place]]
+
+
+def _random(like: Tensor, seed: int) -> Tensor:
+    """One more start vector, where the first has led to fewer eigenvectors than are wanted."""
+    return torch.randn(1, like.shape[1], generator=torch.Generator().manual_seed(seed)).to(like)
+
+
+def _usable(previous: Eigenpairs | None, start: Tensor, upper: int, lower: int) -> Memory | None:
+    """What is remembered, if it is of this size, enough for a start, and of values that stand apart from the bulk.
+
+    The end of a dense bulk has no vector of its own that could be followed: starting afresh takes no more products.
+    """
+    memory = None if previous is None else previous.memory
+    if memory is None or memory.vectors.shape[1] != start.shape[1] or len(memory.values) < upper + lower + 2:
+        return None
+    distances = memory.values[:-1] - memory.bulk
+    wanted, ends = _places(len(distances), upper, lower)
+    return memory if bool((ends * distances[wanted] >= APART * distances.abs().max()).all()) else None
+
+
+def _warm(memory: Memory, start: Tensor, upper: int, lower: int) -> Tensor:
+    """The wanted eigenvectors as remembered, and one scout for all that could overtake them."""
+    count = len(memory.values) - 1
+    wanted, _ = _places(count, upper, lower)
+    weights = torch.full((count + 1,), FAINT).to(memory.vectors)
+    weights[wanted] = 0.0
+    weights[[*[count - 1 - upper] * (upper > 0), *[lower] * (lower > 0), count]] = 1.0
+    scout = weights @ memory.vectors + NOISE * start[0] / torch.linalg.vector_norm(start[0])
+    return torch.cat([memory.vectors[wanted], scout[None]])
+
+
+def _promised(
+    values: Tensor, wanted: list[int], theta: Tensor, ends: Tensor, beyond: Tensor, bulk: float, scale: float,
+    history: Sequence[Tensor],
+) -> Tensor:  # fmt: skip
+    """By how much each wanted value would still move outwards: second-order perturbation theory, and the trend."""
+    least = 1e-3 * scale
+    distances = (values[wanted, None] - values[None]).abs()
+    distances[range(len(wanted)), wanted] = math.inf
+    gap = distances.min(1).values.clamp(min=least)
+    reach = (ends * (values[wanted] - bulk)).clamp(min=least)
+    known = ends * (values[wanted] - theta)
+    promised = known + torch.minimum(beyond, beyond**2 * ((1 - UNKNOWN) / reach + UNKNOWN / gap))
+    if len(history) > 2:
+        last, before = (ends * (history[-i] - history[-i - 1]) for i in (1, 2))
+        ratio = (last / before.clamp(min=1e-12 * scale)).clamp(0, 0.9)
+        promised = torch.maximum(promised, last.clamp(min=0) * ratio / (1 - ratio))
+    return promised
+
+
+def _certify(errors: Tensor, theta: Tensor, ends: Tensor, space: Space) -> None:
+    """Replace the error of the outermost values by the distance to their bounds.
+
+    The next Lanczos vector is ``p(H) v`` with ``p(x) = prod (x - theta_j) / prod beta_j`` and has length 1, so
+    ``|p(lambda)| <= 1 / |part of v along the eigenvector|``.
+    """
+    last = torch.eye(len(space), dtype=torch.float64)[:, -1:]
+    after = space.residuals(torch.zeros(1).double(), last) - space.vectors(space.inner @ last)
+    betas = [*space.inner.diagonal(1).abs().tolist(), float(torch.linalg.vector_norm(after))]
+    level = -math.log(SMALLEST_PART / math.sqrt(space.basis.shape[1]))
+    level += sum(math.log(max(beta, 1e-300)) for beta in betas)
+    reach = float(theta[-1] - theta[0]) + max(betas)
+    for place in {0 if ends[0] > 0 else len(errors) - 1, len(errors) - 1}:
+        nodes = theta.tolist() if ends[place] > 0 else (-theta.flip(0)).tolist()
+        low, high = 0.0, reach
+        while sum(math.log(nodes[-1] + high - node) for node in nodes) < level:
+            high *= 2
+        for _ in range(30):
+            middle = (low + high) / 2
+            inside = sum(math.log(max(nodes[-1] + middle - node, 1e-300)) for node in nodes) < level
+            low, high = (middle, high) if inside else (low, middle)
+        errors[place] = high
+
+
+@dataclass(frozen=True)
+class Tridiagonal:
+    """Lanczos matrices of several start vectors at once, on the host in float64.
+
+    Of row ``p`` the leading ``lengths[p]`` entries count: fewer than asked where the Krylov space was exhausted.
+    """
+
+    diagonal: Tensor  # (rows, steps)
+    beside: Tensor  # (rows, steps), the last entry the norm of what would come next
+    lengths: list[int]
+
+    def quadrature(self) -> tuple[Tensor, Tensor]:
+        """Ritz values (ascending) and the weights of the spectral measure of each start vector, padded by NaN.
+
+        Weights are the squared first components of the eigenvectors (Golub & Welsch 1969); they sum to 1.
+        """
+        nodes = torch.full_like(self.diagonal, float("nan"))
+        weights = torch.full_like(self.diagonal, float("nan"))
+        for row, length in enumerate(self.lengths):
+            diagonal, beside = self.diagonal[row, :length], self.beside[row, : length - 1]
+            theta, vectors = torch.linalg.eigh(torch.diag(diagonal) + torch.diag(beside, 1) + torch.diag(beside, -1))
+            nodes[row, :length], weights[row, :length] = theta, vectors[0] ** 2
+        return nodes, weights
+
+    def extremes(self) -> tuple[Tensor, Tensor]:
+        """Largest and smallest Ritz value of each row with their residuals: two tensors ``(rows, 2)``."""
+        values, residuals = [], []
+        for row, length in enumerate(self.lengths):
+            diagonal, beside = self.diagonal[row, :length], self.beside[row, : length - 1]
+            theta, vectors = torch.linalg.eigh(torch.diag(diagonal) + torch.diag(beside, 1) + torch.diag(beside, -1))
+            values.append(torch.stack([theta[-1], theta[0]]))
+            residuals.append(self.beside[row, length - 1] * vectors[-1, [-1, 0]].abs())
+        return torch.stack(values), torch.stack(residuals)
+
+
+def tridiagonal(product: Product, start: Tensor, steps: int) -> Tridiagonal:
+    """Lanczos from every row of ``start`` at once, one block of products a step, fully reorthogonalised.
+
+    Where the bases of all rows do not fit into memory, as many rows as fit go together.
+
+    Args:
+        product: multiplies each row of a block ``(rows, size)``; not necessarily all by the same matrix.
+        start: ``(rows, size)``, any length but zero.
+        steps: at most; no more than ``size`` are made.
+    """
+    rows, size = start.shape
+    steps = min(steps, size)
+    together = max(1, min(rows, int(free_bytes(start.device) / (steps * size * start.element_size()))))
+    parts = [_tridiagonal(product, part, steps) for part in start.split(together)]
+    return Tridiagonal(
+        torch.cat([part.diagonal for part in parts]), torch.cat([part.beside for part in parts]),
+        [length for part in parts for length in part.lengths],
+    )  # fmt: skip
+
+
+def _tridiagonal(product: Product, start: Tensor, steps: int) -> Tridiagonal:
+    rows, size = start.shape
+    norms = torch.linalg.vector_norm(start, dim=1, keepdim=True)
+    basis = start.new_zeros((rows, steps, size))
+    basis[:, 0] = start / norms
+    diagonal, beside = (start.new_zeros((rows, steps), dtype=torch.float64) for _ in range(2))
+    noise = torch.finfo(start.dtype).eps * size**0.5
+    alive = start.new_ones(rows)
+    scale = start.new_zeros(rows)
+    for step in range(steps):
+        current = basis[:, step]
+        image = product(current)
+        along = (image * current).sum(1)
+        diagonal[:, step] = along.double()
+        so_far = basis[:, : step + 1]
+        for _ in range(2):
+            image = image - torch.bmm(torch.bmm(so_far, image[:, :, None]).transpose(1, 2), so_far)[:, 0]
+        after = torch.linalg.vector_norm(image, dim=1)
+        scale = torch.maximum(scale, torch.maximum(along.abs(), after))
+        # An exhausted Krylov space leaves rounding errors; what would follow from them is not of this start vector.
+        alive = alive * (after > noise * scale)
+        beside[:, step] = (after * alive).double()
+        if step + 1 < steps:
+            basis[:, step + 1] = torch.where(alive[:, None] > 0, image / after[:, None], 0.0)
+    diagonal, beside = diagonal.cpu(), beside.cpu()
+    if not bool(torch.isfinite(diagonal).all()):
+        raise ValueError(NOT_FINITE)
+    ends = (beside[:, : steps - 1] == 0).double()
+    lengths = [int(row.argmax()) + 1 if row.any() else steps for row in ends] if steps > 1 else [1] * rows
+    return Tridiagonal(diagonal, beside, lengths)
