@@ -77,7 +77,7 @@ class Live:
     def drop(self) -> None:
         """The gradients were thrown away, and with them the loss that was measured."""
         if self._waiting:
-            self.schedule.not_taken([item for item, _ in self._waiting], self.run.step)
+            self.schedule.not_taken([item for item, _ in self._waiting])
             self._waiting = []
 
     def settle(self) -> None:

@@ -29,7 +29,7 @@ class Attached:
         self.labels: Labels = {}
         self.labels_version = -1
         self.every = instrument.every
-        self.due_at = 0
+        self.measured_at: int | None = None
         self.seconds: float | None = None
         self.exempt = instrument.forward_passes() == 0
         self.always = self.exempt and instrument.every == 1
@@ -39,6 +39,11 @@ class Attached:
         self.after_step = self.wants_updates or self.wants_clock
         self.wants_grads_after = self.after_step and "grads" in instrument.needs
         self.is_live = "live_loss" in instrument.needs or ("curvature" in instrument.needs and loop.probe is None)
+
+    @property
+    def due_at(self) -> int:
+        """The next step at which it is to be measured."""
+        return 0 if self.measured_at is None else (self.measured_at // self.every + 1) * self.every
 
     def outputs(self) -> Any:
         """Measure: what the instrument's function returns."""
@@ -79,18 +84,16 @@ class Schedule:
         self._always = Due([item for item in self.attached if item.always and not item.is_live])
         self._sometimes = [item for item in self.attached if not item.always and not item.is_live]
         self._live = [item for item in self.attached if item.is_live]
-        self._next = 0.0
-        self._next_live = 0.0 if self._live else math.inf
         self.has_live = bool(self._live)
+        self.step_seconds: float | None = None  # of a training step without measuring, once known
+        self._next = self._next_live = 0.0
+        self._plan()
 
     def due(self, step: int) -> Due:
-        """What is to be measured at ``step``."""
+        """What is to be measured at ``step``; it is then due no more."""
         if step < self._next:
             return self._always
-        due = [item for item in self._sometimes if step >= item.due_at]
-        for item in due:
-            item.due_at = (step // item.every + 1) * item.every
-        self._next = min((item.due_at for item in self._sometimes), default=math.inf)
+        due = self._take(self._sometimes, step)
         return Due([item for item in self.attached if not item.is_live and (item.always or item in due)])
 
     def live_due(self, step: int) -> bool:
@@ -99,38 +102,38 @@ class Schedule:
 
     def take_live(self, step: int) -> list[Attached]:
         """What is to be measured on the graph of the loss of ``step``; it is then due no more."""
-        due = [item for item in self._live if step >= item.due_at]
+        return self._take(self._live, step)
+
+    def not_taken(self, items: Sequence[Attached]) -> None:
+        """What could not be measured after all is due again."""
+        for item in items:
+            item.measured_at = None
+        self._plan()
+
+    def measured(self, item: Attached, seconds: float) -> None:
+        """Note what a measurement by a costly instrument took."""
+        item.timed(seconds)
+        self._stretch()
+        self._plan()
+
+    def _take(self, items: Sequence[Attached], step: int) -> list[Attached]:
+        self._stretch()  # the time of a step may be known better than when the last measurement was made
+        due = [item for item in items if step >= item.due_at]
         for item in due:
-            item.due_at = (step // item.every + 1) * item.every
-        self._next_live = min(item.due_at for item in self._live)
+            item.measured_at = step
+        self._plan()
         return due
 
-    def not_taken(self, items: Sequence[Attached], step: int) -> None:
-        """What could not be measured at ``step`` after all is due again."""
-        for item in items:
-            item.due_at = self._next_live = step
+    def _plan(self) -> None:
+        """Find the steps before which nothing is due."""
+        self._next = min((item.due_at for item in self._sometimes), default=math.inf)
+        self._next_live = min((item.due_at for item in self._live), default=math.inf)
 
-    def measured(self, item: Attached, step: int, seconds: float, step_seconds: float | None) -> None:
-        """Note what a measurement by a costly instrument took, and fix the next one.
-
-        Args:
-            item: what was measured.
-            step: where.
-            seconds: what it took.
-            step_seconds: what a training step takes without measuring, once known.
-        """
-        item.timed(seconds)
-        if step_seconds:
-            self._stretch(step_seconds)
-        item.due_at = (step // item.every + 1) * item.every
-        if item.is_live:
-            self._next_live = min(live.due_at for live in self._live)
-        else:
-            self._next = step + 1
-
-    def _stretch(self, step_seconds: float) -> None:
+    def _stretch(self) -> None:
         """Lengthen the cadence of all costly instruments alike, so that together they keep the budget."""
+        if not self.step_seconds:
+            return
         costly = [item for item in self.attached if not item.exempt and item.seconds is not None]
-        share = sum(item.seconds / (item.instrument.every * step_seconds) for item in costly if item.seconds)
+        share = sum(item.seconds / (item.instrument.every * self.step_seconds) for item in costly if item.seconds)
         for item in costly:
             item.every = math.ceil(item.instrument.every * max(1.0, share / self.budget))

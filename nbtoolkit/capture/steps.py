@@ -40,7 +40,6 @@ class Steps:
         self.losses = Losses(loop.held)
         self.live = Live(run, loop, self.losses, schedule, self._measured)
         self.measuring = self._measured_until = 0.0
-        self.train_seconds: float | None = None
         self._due = NOTHING
         self._last_end = perf_counter()
         self._clock = (0, self._last_end, 0.0)
@@ -226,14 +225,15 @@ class Steps:
                 outputs = item.outputs()
             except Exception as error:
                 outputs = error
-        self.schedule.measured(item, self.run.step, perf_counter() - started, self.train_seconds)
+        self.schedule.measured(item, perf_counter() - started)
         return outputs
 
     def _time_step(self) -> None:
         """Seconds that the step just made took without measuring, smoothed."""
         seconds = max(0.0, perf_counter() - self._last_end - (self.measuring - self._measured_until))
-        smoothed = seconds if self.train_seconds is None else self.train_seconds
-        self.train_seconds = smoothed + SMOOTHING * (seconds - smoothed)
+        known = self.schedule.step_seconds
+        smoothed = seconds if known is None else known
+        self.schedule.step_seconds = smoothed + SMOOTHING * (seconds - smoothed)
 
     def _read_clock(self) -> dict[str, float]:
         now = perf_counter()

@@ -1,5 +1,6 @@
 """Instruments that fail, cost too much, or are asked by hand; listeners that fail; values of the user's own."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -154,3 +155,21 @@ def test_what_cannot_be_logged_is_refused(values: dict, message: str) -> None:
     problem = problems.mlp()
     with nbtoolkit.watch(problem.model, problem.optimizer) as run, pytest.raises(WatchError, match=message):
         run.log(**values)
+
+
+def test_the_budget_holds_from_the_second_measurement_on() -> None:
+    """The first comes before anything is known of its cost or of a step's."""
+
+    @nbtoolkit.instrument(outputs={"value": nbtoolkit.Var((), units="1", long_name="value")}, every=2)
+    def slow(params, /):
+        """Takes about 50 ms."""
+        time.sleep(0.05)
+        return {"value": 1.0}
+
+    problem = problems.mlp()
+    with nbtoolkit.watch(problem.model, problem.optimizer, instruments=[slow], budget=0.02) as run:
+        for _ in range(100):
+            problem.step()
+            time.sleep(0.002)
+    # 50 ms at 2 % are paid for by 2.5 s of training; 100 steps take far less.
+    assert run["slow"]["step"].values.tolist() == [0]

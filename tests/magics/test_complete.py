@@ -15,7 +15,7 @@ from nbtoolkit.magics import complete
         ("%landscape watch model o", {"optimizer"}),
         ("%landscape watch model optimizer --", {"--instrument", "--every", "--loss", "--probe", "--budget", "--store",
                                                  "--output", "--variable", "--quiet", "--help"}),
-        ("%landscape watch model optimizer -i grad", {"grad_norm"}),
+        ("%landscape watch model optimizer -i grad", {"grad_norm", "gradient_noise_scale"}),
         ("%landscape measure weight", {"weight_norm"}),
         ("%%landscape mod", {"model"}),
         ("%%landscape --st", {"--store"}),
