@@ -12,7 +12,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # With a browser on the same cores, spinning OpenMP threads turn a 1 ms step into 100 ms.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help venv js demo lab test lint types layers js-test chromium bench clean
+.PHONY: help venv js demo lab test lint types layers js-test chromium bench claims clean
 .NOTPARALLEL:
 
 help:
@@ -76,6 +76,9 @@ bench: venv js $(VENV)/.bench  ## cost of watching, beside other loggers
 $(VENV)/.bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --group bench
 	touch $@
+
+claims: venv  ## the numbers that the companion notebooks claim, on three seeds
+	$(BIN)/python -m tests.claims
 
 clean:  ## remove all that these targets made
 	rm -rf $(VENV) build dist $(BUNDLE) js/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache

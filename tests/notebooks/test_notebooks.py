@@ -1,18 +1,66 @@
 """Every notebook runs from top to bottom in a real kernel, and its page is complete."""
 
+import re
 import subprocess
 import sys
+from math import inf
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from tests.notebooks.execute import printed
+
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 
+# What a notebook prints as "name: value", and the bounds that its text claims.
+CLAIMED = {
+    "01_first_run": {"update norm / (lr x gradient norm) at step 0": (1 - 1e-5, 1 + 1e-5)},
+    "02_edge_of_stability": {
+        "lr 0.5: sharpness over 2/lr, mean of the last ten readings": (0.9, 1.15),
+        "lr 0.5: the loss falls by a factor of": (20, inf),
+        "lr 0.5: share of steps at which it goes up": (0.1, 1),
+        "lr 0.25: sharpness over 2/lr, mean of the last ten readings": (0.9, 1.15),
+        "lr 0.25: the loss falls by a factor of": (20, inf),
+        "lr 0.25: share of steps at which it goes up": (0.1, 1),
+        "rho 0.2: the sharpness is lower than without SAM by a factor of": (4, inf),
+        "rho 0.2: last sharpness over SAM's line": (0.85, 1.25),
+        "warm-up: sharpness over its line, mean of the last ten readings": (0.9, 1.15),
+        "lr 1.75, 600 steps of warm-up: the loss ends at": (0, 0.1),
+        "cross-entropy: largest sharpness over 2/lr": (0, 0.99),
+        "cross-entropy: last sharpness over 2/lr": (0, 0.1),
+        "Adam: preconditioned sharpness over 38/lr, mean of the last ten readings": (0.85, 1.15),
+    },
+    "03_hessian_spectrum_batch_size": {
+        "noise scale: it grows by a factor of": (10, inf),
+        "distance from the start: R^2 against log t": (0.98, 1),
+        "outliers at step 512": (8, 10),
+        "mean_eigenvalue: standard errors apart": (0, 3),
+        "mean_square: standard errors apart": (0, 3),
+        "least excess of a mean batch extreme over the full one": (0, inf),
+        "excess of the largest eigenvalue: worst factor from c/B": (1, 2),
+    },
+}
+
+
+def broken(text: str, claims: dict[str, tuple[float, float]]) -> dict[str, float | None]:
+    """What is printed outside its bounds, or (None) not at all."""
+    lines = dict(re.findall(r"^(.*): (-?[\d.]+(?:e[+-]?\d+)?|nan|inf)$", text, re.MULTILINE))
+    values = {name: float(lines[name]) if name in lines else None for name in claims}
+    return {name: v for name, v in values.items() if v is None or not claims[name][0] <= v <= claims[name][1]}
+
+
+def test_a_claim_can_fail() -> None:
+    claims = {"lr 1: ratio": (0.9, 1.1)}
+    assert not broken("epoch 1: done\nlr 1: ratio: 1.023\n", claims)
+    assert broken("lr 1: ratio: 1.2", claims) == {"lr 1: ratio": 1.2}
+    assert list(broken("lr 1: ratio: nan", claims)) == ["lr 1: ratio"]
+    assert broken("ratio: 1.0", claims) == {"lr 1: ratio": None}
+
 
 def test_there_are_notebooks() -> None:
-    assert NOTEBOOKS
+    assert [source.stem for source in NOTEBOOKS] == list(CLAIMED)
 
 
 @pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda path: path.stem)
@@ -31,6 +79,7 @@ def test_runs_and_makes_its_page(source: Path, root: Path, tmp_path: Path) -> No
     executed, page = tmp_path / source.name, tmp_path / f"{source.stem}.html"
     assert str(executed) in done.stdout
     assert str(page) in done.stdout
+    assert not broken(printed(executed), CLAIMED[source.stem])
     widgets = nbformat.read(executed, as_version=4).metadata.widgets[WIDGETS]["state"]
     assert [state for state in widgets.values() if state["model_module"] == "anywidget"]
     assert "nbtk" in page.read_text(encoding="utf-8")
