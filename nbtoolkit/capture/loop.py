@@ -44,6 +44,7 @@ class Loop:
         self.current_clock: dict[str, float] = {}
         self._identity: list[int] = []
         self._initial: dict[str, Tensor] = {}
+        self._remembered: list[int] = []  # the identity of the parameters of which copies are kept
         self._before: dict[str, Tensor] | None = None
         self._updates: dict[str, Tensor | None] | None = None
         self._grads: dict[str, Tensor | None] | None = None
@@ -75,8 +76,8 @@ class Loop:
             self.tensors = names.named(self.optimizer, self.models)
             self.version += 1
             self.on_cuda = any(tensor.is_cuda for tensor in self.tensors.values())
-            if remember_initial:
-                self._remember_initial()
+        if remember_initial and self._remembered != self._identity:
+            self._remember_initial()
         if keep_params:
             self._before = trees.clone(self.tensors)
 
@@ -206,6 +207,7 @@ class Loop:
     def _remember_initial(self) -> None:
         fresh = {name: tensor for name, tensor in self.tensors.items() if name not in self._initial}
         self._initial |= trees.clone(fresh)
+        self._remembered = self._identity
 
 
 def layer_of(name: str) -> str:

@@ -55,8 +55,8 @@ def watch(
             function of the parameters.
         probe: the data of that loss: one batch ``(inputs, targets)``, a DataLoader or list of batches (read once, kept
             in memory), or, without ``loss``, a function ``probe(model)`` that returns the loss.
-        budget: largest share of training time that costly instruments may take together, above 0
-            and at most 1; kept by measuring less often.
+        budget: largest share of training time that costly instruments may take together, kept by measuring less
+            often; above 1 measuring may take longer than training, and ``float("inf")`` sets no limit.
         store: path of a new Zarr store, written while training runs.
         name: of the run; by default the model's class.
 
@@ -84,8 +84,11 @@ def begin(
 ) -> Run:
     """Start a run on ``optimizer``, whose tensors ``models`` name; see `watch`."""
     chosen = _checked_instruments(instruments)
-    if not isinstance(budget, (int, float)) or not 0 < budget <= 1:
-        raise WatchError(f"budget={budget!r}: expected the share of training time for costly instruments, 0 to 1.")
+    if not isinstance(budget, (int, float)) or not budget > 0:
+        raise WatchError(
+            f"budget={budget!r}: expected the share of training time for costly instruments, above 0: 0.1 is a tenth, "
+            "2 lets measuring take twice as long as training."
+        )
     subject = Subject(optimizer, models, loss, probe)
     loop = subject.loop()
     earlier = watching(optimizer)

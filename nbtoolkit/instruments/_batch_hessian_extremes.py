@@ -40,6 +40,7 @@ OF_SIZE = ("largest", "largest_spread", "smallest", "smallest_spread", "residual
     },
     cost=lambda s: (len(s["sizes"]) + 1) * (FIRST_PRODUCTS + 4 * s["steps"]),
     every=100,
+    labels={"batch_size": lambda s: s["sizes"]},
     reference="Granziol, Zohren & Roberts (2022), arXiv:2006.09092",
 )
 def batch_hessian_extremes(

@@ -21,6 +21,7 @@ from nbtoolkit.numerics.products import trainable
     },
     cost=lambda s: 3 + len(s["radii"]) * (1 + 2 * s["directions"]),
     every=50,
+    labels={"radius": lambda s: s["radii"]},
     reference="Foret et al. (2021), arXiv:2010.01412, section 2 and equation 2",
 )
 def perturbed_loss_gap(

@@ -23,6 +23,9 @@ def sam(model: nn.Module, loss: Callable[[], Tensor], *, rho: float = 0.05) -> I
             loss().backward()
         optimizer.step()
 
+    What a watched run records of such a step, its loss and (without a probe) its curvature, is that of the perturbed
+    parameters; a probe is measured at theta.
+
     A step costs a second gradient. The block draws the random numbers (dropout masks) that the first one drew, and the
     buffers end as that one leaves them (batch statistics at theta, as in the authors' code), so that ``rho=0`` is the
     plain step exactly. Gradients add up, are scaled and clipped as in any loop, since only the block calls

@@ -1,26 +1,23 @@
 """Lanczos in blocks: extreme eigenpairs of one matrix, and the quadrature behind spectral densities."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from nbtoolkit.numerics.subspace import NOT_FINITE, Beside, Memory, Product, Space, free_bytes, orthonormalised
+from nbtoolkit.numerics.subspace import NOT_FINITE, Product, Space, free_bytes, orthonormalised
+from nbtoolkit.numerics.warm import LOOSE, SAFETY, Beside, Memory, holds, known, places, promised, scout, usable
 
 __all__ = ["Eigenpairs", "Product", "Tridiagonal", "extreme_eigenpairs", "orthonormalised", "tridiagonal"]
 
 LEAST_BASIS = 8
+FAR = 0.2  # residual, in parts of the largest magnitude, at which no bound is near yet
+GRID = np.linspace(0, 1, 50)
 NEIGHBOURS = 6  # eigenpairs remembered beside the wanted ones at each end
 SMALLEST_PART = 0.0627  # a normal number is nearer to zero than this in 5 % of cases
-# Of a warm start, set on two trainings with known eigenvalues (tests/benchmarks/curvature.py shows what they give):
-UNKNOWN = 0.1  # share of what lies outside all that is known, taken to be as near as the nearest neighbour
-SAFETY = 1.5  # by which the estimated error must be below the tolerance
-LOOSE = 12.0  # times the tolerance that the residual may be
-FAINT, NOISE = 0.3, 0.1  # weights in the scout of remembered vectors other than the runner-up, and of noise
 FEWEST = 3  # products more than there are wanted pairs; what is to spare goes to the scout
-APART = 0.3  # of the largest distance to the bulk that a value must have to be followed
 
 
 @dataclass(frozen=True)
@@ -59,10 +56,11 @@ def extreme_eigenpairs(
     doi:10.1137/S0895479897331197: the Lanczos polynomial grows beyond its zeros, and the start has its share of every
     eigenvector).
 
-    After a ``previous`` measurement of a matrix that was similar, its eigenvectors and a scout are measured first: the
-    scout is the runner-up at each end, where the matrix last pointed outside all that was known, and some noise, so
-    that what overtakes is seen. Every further vector is the correction that first-order perturbation theory promises
-    from the remembered eigenpairs, and the error is what it promises for the value.
+    After a ``previous`` measurement of a similar matrix, its eigenvectors are measured first. Every further vector is
+    the correction that first-order perturbation theory promises from the remembered eigenpairs, and the error is what
+    it promises for the value. Products that are then to spare go to a scout, so that what overtakes is seen: the
+    runner-up at each end, where the matrix last pointed outside all that was known, and some noise. What appears
+    suddenly and orthogonally to everything known is found after one or two more measurements.
 
     Args:
         product: multiplies each row of a block ``(rows, size)`` by the matrix.
@@ -83,33 +81,41 @@ def extreme_eigenpairs(
     size = start.shape[1]
     upper = min(largest, size)
     lower = min(smallest, size - upper)
-    memory = _usable(previous, start, upper, lower)
+    memory = usable(None if previous is None else previous.memory, size, upper, lower)
     space = Space(product, start, max(upper + lower + 3, LEAST_BASIS))
-    space.grow(start if memory is None else _warm(memory, start, upper, lower))
+    if memory is not None:
+        space.grow(known(memory, upper, lower))
+        memory = memory if holds(memory, space, upper, lower) else None
+    if memory is None:
+        space = Space(product, start, space.limit, space.products)
+        space.grow(start)
     history: list[Tensor] = []
+    scouted = 0
     while True:
-        theta, y = torch.linalg.eigh(space.inner)
-        places, ends = _places(len(theta), upper, lower)
         beside = Beside(space, memory)
-        wanted, _ = _places(len(beside.values), upper, lower)
+        theta, y = (beside.values, beside.y) if memory is None else torch.linalg.eigh(space.inner)
+        at, ends = places(len(theta), upper, lower)
+        wanted, _ = places(len(beside.values), upper, lower)
         outside = beside.outside(beside.y[:, wanted])
-        residuals = space.residuals(theta[places], y[:, places])
+        residuals = outside if memory is None else space.residuals(theta[at], y[:, at])
         norms, beyond = (torch.linalg.vector_norm(r, dim=1).to("cpu", torch.float64) for r in (residuals, outside))
         scale = max(float(theta.abs().max()), torch.finfo(torch.float32).tiny)
         bulk = float(space.inner[0, 0]) if memory is None else memory.bulk
         if memory is not None:
-            history.append(theta[places])
-            errors = SAFETY * _promised(beside.values, wanted, theta[places], ends, beyond, bulk, scale, history)
+            history.append(theta[at])
+            errors = SAFETY * promised(beside.values, wanted, theta[at], ends, beyond, bulk, scale, history)
             errors = torch.maximum(errors, norms / LOOSE)
         else:
             errors = norms.clone()
-            if space.krylov:
+            if space.krylov and len(space) < size and float(norms.max()) < FAR * scale:
                 _certify(errors, theta, ends, space)
         whole = len(space) >= size
-        done = whole or (len(places) == upper + lower and bool((errors <= tolerance * scale).all()))
+        done = whole or (len(at) == upper + lower and bool((errors <= tolerance * scale).all()))
         if done and memory is not None and space.products < min(FEWEST + upper + lower, most, size):
             last = torch.eye(len(space)).double()[:, -1:]
-            if space.grow(space.residuals(space.inner[-1:, -1], last)):
+            block = space.residuals(space.inner[-1:, -1], last) if scouted else scout(memory, start, upper, lower)
+            scouted = scouted or len(space)
+            if space.grow(block):
                 continue
         elif not done and space.products < most:
             order = torch.argsort(errors, descending=True)[: max(1, min(rows, most - space.products))].tolist()
@@ -117,21 +123,14 @@ def extreme_eigenpairs(
             block = beside.unmeasured(beside.y[:, wanted])[order] + outside[order] / reach
             if len(space) + len(block) > space.limit:
                 space.shrink(theta, y, upper, lower)
-            if space.grow(block) or (len(places) < upper + lower and space.grow(_random(start, len(space)))):
+            if space.grow(block) or (len(at) < upper + lower and space.grow(_random(start, len(space)))):
                 continue
             done = True  # nothing lies outside: an invariant space
-        vectors = space.vectors(y[:, places])
-        scout = outside[0] if memory is None else beside.outside(_unit(beside, min(upper + lower, len(space) - 1)))[0]
-        near, _ = _places(len(beside.values), (upper > 0) * (upper + NEIGHBOURS), (lower > 0) * (lower + NEIGHBOURS))
-        kept = beside.memory(sorted(near), scout, bulk)
-        return Eigenpairs(theta[places], vectors, norms, errors, space.products, done, kept)
-
-
-def _places(count: int, upper: int, lower: int) -> tuple[list[int], Tensor]:
-    """Where the wanted pairs are among ``count`` in ascending order, the largest first; and the sign of their end."""
-    high = [*range(count - 1, max(count - 1 - upper, -1), -1)]
-    low = [i for i in range(min(lower, count) - 1, -1, -1) if i not in high]
-    return high + low, torch.tensor([1.0] * len(high) + [-1.0] * len(low), dtype=torch.float64)
+        vectors = space.vectors(y[:, at])
+        pointed = beside.outside(_unit(beside, min(scouted, len(space) - 1)))[0] if scouted else outside[0]
+        near, _ = places(len(beside.values), (upper > 0) * (upper + NEIGHBOURS), (lower > 0) * (lower + NEIGHBOURS))
+        kept = beside.memory(sorted(near), pointed, bulk)
+        return Eigenpairs(theta[at], vectors, norms, errors, space.products, done, kept)
 
 
 def _unit(beside: Beside, place: int) -> Tensor:
@@ -142,49 +141,6 @@ def _unit(beside: Beside, place: int) -> Tensor:
 def _random(like: Tensor, seed: int) -> Tensor:
     """One more start vector, where the first has led to fewer eigenvectors than are wanted."""
     return torch.randn(1, like.shape[1], generator=torch.Generator().manual_seed(seed)).to(like)
-
-
-def _usable(previous: Eigenpairs | None, start: Tensor, upper: int, lower: int) -> Memory | None:
-    """What is remembered, if it is of this size, enough for a start, and of values that stand apart from the bulk.
-
-    The end of a dense bulk has no vector of its own that could be followed: starting afresh takes no more products.
-    """
-    memory = None if previous is None else previous.memory
-    if memory is None or memory.vectors.shape[1] != start.shape[1] or len(memory.values) < upper + lower + 2:
-        return None
-    distances = memory.values[:-1] - memory.bulk
-    wanted, ends = _places(len(distances), upper, lower)
-    return memory if bool((ends * distances[wanted] >= APART * distances.abs().max()).all()) else None
-
-
-def _warm(memory: Memory, start: Tensor, upper: int, lower: int) -> Tensor:
-    """The wanted eigenvectors as remembered, and one scout for all that could overtake them."""
-    count = len(memory.values) - 1
-    wanted, _ = _places(count, upper, lower)
-    weights = torch.full((count + 1,), FAINT).to(memory.vectors)
-    weights[wanted] = 0.0
-    weights[[*[count - 1 - upper] * (upper > 0), *[lower] * (lower > 0), count]] = 1.0
-    scout = weights @ memory.vectors + NOISE * start[0] / torch.linalg.vector_norm(start[0])
-    return torch.cat([memory.vectors[wanted], scout[None]])
-
-
-def _promised(
-    values: Tensor, wanted: list[int], theta: Tensor, ends: Tensor, beyond: Tensor, bulk: float, scale: float,
-    history: Sequence[Tensor],
-) -> Tensor:  # fmt: skip
-    """By how much each wanted value would still move outwards: second-order perturbation theory, and the trend."""
-    least = 1e-3 * scale
-    distances = (values[wanted, None] - values[None]).abs()
-    distances[range(len(wanted)), wanted] = math.inf
-    gap = distances.min(1).values.clamp(min=least)
-    reach = (ends * (values[wanted] - bulk)).clamp(min=least)
-    known = ends * (values[wanted] - theta)
-    promised = known + torch.minimum(beyond, beyond**2 * ((1 - UNKNOWN) / reach + UNKNOWN / gap))
-    if len(history) > 2:
-        last, before = (ends * (history[-i] - history[-i - 1]) for i in (1, 2))
-        ratio = (last / before.clamp(min=1e-12 * scale)).clamp(0, 0.9)
-        promised = torch.maximum(promised, last.clamp(min=0) * ratio / (1 - ratio))
-    return promised
 
 
 def _certify(errors: Tensor, theta: Tensor, ends: Tensor, space: Space) -> None:
@@ -198,16 +154,15 @@ def _certify(errors: Tensor, theta: Tensor, ends: Tensor, space: Space) -> None:
     betas = [*space.inner.diagonal(1).abs().tolist(), float(torch.linalg.vector_norm(after))]
     level = -math.log(SMALLEST_PART / math.sqrt(space.basis.shape[1]))
     level += sum(math.log(max(beta, 1e-300)) for beta in betas)
-    reach = float(theta[-1] - theta[0]) + max(betas)
+    reach = max(float(theta[-1] - theta[0]) + max(betas), 1e-30)
     for place in {0 if ends[0] > 0 else len(errors) - 1, len(errors) - 1}:
-        nodes = theta.tolist() if ends[place] > 0 else (-theta.flip(0)).tolist()
-        low, high = 0.0, reach
-        while sum(math.log(nodes[-1] + high - node) for node in nodes) < level:
-            high *= 2
-        for _ in range(30):
-            middle = (low + high) / 2
-            inside = sum(math.log(max(nodes[-1] + middle - node, 1e-300)) for node in nodes) < level
-            low, high = (middle, high) if inside else (low, middle)
+        nodes = theta.numpy() if ends[place] > 0 else -theta.flip(0).numpy()
+        low, high = 1e-15 * reach, 2 * reach * len(nodes)
+        while low < 0.999 * high:
+            grid = low * (high / low) ** GRID
+            growth = np.log(np.maximum(nodes[-1] + grid[:, None] - nodes, 1e-300)).sum(1)
+            first = int(np.searchsorted(growth, level).clip(1, len(grid) - 1))
+            low, high = grid[first - 1], grid[first]
         errors[place] = high
 
 
@@ -274,15 +229,16 @@ def _tridiagonal(product: Product, start: Tensor, steps: int) -> Tridiagonal:
     diagonal, beside = (start.new_zeros((rows, steps), dtype=torch.float64) for _ in range(2))
     noise = torch.finfo(start.dtype).eps * size**0.5
     alive = start.new_ones(rows)
-    scale = start.new_zeros(rows)
+    scale, after = start.new_zeros(rows), start.new_zeros(rows)
     for step in range(steps):
         current = basis[:, step]
         image = product(current)
         along = (image * current).sum(1)
         diagonal[:, step] = along.double()
-        so_far = basis[:, : step + 1]
-        for _ in range(2):
-            image = image - torch.bmm(torch.bmm(so_far, image[:, :, None]).transpose(1, 2), so_far)[:, 0]
+        image = image - along[:, None] * current
+        if step:
+            image = image - after[:, None] * basis[:, step - 1]
+        image = _without(image, basis[:, : step + 1])
         after = torch.linalg.vector_norm(image, dim=1)
         scale = torch.maximum(scale, torch.maximum(along.abs(), after))
         # An exhausted Krylov space leaves rounding errors; what would follow from them is not of this start vector.
@@ -296,3 +252,11 @@ def _tridiagonal(product: Product, start: Tensor, steps: int) -> Tridiagonal:
     ends = (beside[:, : steps - 1] == 0).double()
     lengths = [int(row.argmax()) + 1 if row.any() else steps for row in ends] if steps > 1 else [1] * rows
     return Tridiagonal(diagonal, beside, lengths)
+
+
+def _without(vectors: Tensor, bases: Tensor) -> Tensor:
+    """Each vector less its part in its own basis, which is small: one pass keeps float32 orthogonal to 1e-6."""
+    if vectors.device.type != "cpu":
+        return vectors - torch.bmm(torch.bmm(bases, vectors[:, :, None]).transpose(1, 2), bases)[:, 0]
+    # On the host a product of matrix and vector is five times as fast as a batch of them.
+    return torch.stack([v - basis.T @ (basis @ v) for v, basis in zip(vectors, bases, strict=True)])

@@ -44,7 +44,7 @@ class LossAt:
             without = " without loss=" if loss is None else ""
             raise TypeError(FORMS.format(got=f"a {type(probe).__name__}{without}"))
         self.model, self.loss, self.prefix = model, loss, prefix
-        self.function: Callable[[Any], Tensor] | None = probe if _is_function(probe) else None
+        self.function: Any = probe if _is_function(probe) else None
         self._probe = [probe] if _is_batch(probe) else probe
         self._batches: list[Batch] | None = None
         self.transformable: bool | None = None  # by `torch.func`; found out where it matters

@@ -1,19 +1,18 @@
 """Products of curvature matrices with blocks of vectors, by the fastest correct way there is."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.func import grad, jvp, vmap
 
 from nbtoolkit.numerics.flat import Flat
+from nbtoolkit.numerics.graphs import Kept, has_convolution, refuse_once
 from nbtoolkit.numerics.loss_at import LossAt
 
 MOST_ROWS = 16  # of a block at once: more gains little, measured on an H100
 SHARE = 0.5  # of the free memory of the device that a block may take
-ONCE = "trying to differentiate twice a function that was marked with @once_differentiable"  # as PyTorch says it
 PER_ROW = 3.0  # memory of one row, in multiples of what the graph keeps: tangents of both passes
 
 
@@ -115,7 +114,7 @@ class KeptGraph:
         self.leaves, self.kept_bytes = list(leaves), kept_bytes
         found = torch.autograd.grad(loss, self.leaves, create_graph=True, allow_unused=True)
         self.gradient = [torch.zeros_like(p) if g is None else g for g, p in zip(found, self.leaves, strict=True)]
-        _refuse_once(loss, [g for g in found if g is not None])
+        refuse_once(loss, [g for g in found if g is not None])
         self._curved = [i for i, g in enumerate(found) if g is not None and g.requires_grad]
 
     def __call__(self, block: list[Tensor]) -> list[Tensor]:
@@ -248,55 +247,3 @@ def forward_over_reverse(
         loss_at.transformable = False
         return None
     return piece if loss_at.transformable else None
-
-
-class Kept(torch.autograd.graph.saved_tensors_hooks):
-    """Counts the bytes that a graph keeps for its backward pass while it is made."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        super().__init__(self._count, lambda tensor: tensor)
-
-    def _count(self, tensor: Tensor) -> Tensor:
-        self.bytes += tensor.nbytes
-        return tensor
-
-    def __enter__(self) -> Self:
-        """Begin to count."""
-        super().__enter__()
-        return self
-
-
-def has_convolution(loss: Tensor) -> bool:
-    """Whether the graph of a loss goes through a convolution, whose second derivative is slow in reverse mode."""
-    return any("onvolution" in node.name() for node in _nodes([loss]))
-
-
-def _refuse_once(loss: Tensor, gradient: Sequence[Tensor]) -> None:
-    """Raise where a function has no second derivative and autograd would silently count none.
-
-    What a once-differentiable backward returns is cut off from the parameters, and the error in its place is never
-    reached on the way to them; of a constant cotangent there is not even that.
-    """
-    cut_off = any(node.name().endswith("Error") for node in _nodes(gradient))
-    if cut_off or any(_is_once(getattr(node, "_forward_cls", None)) for node in _nodes([loss])):
-        raise RuntimeError(ONCE)
-
-
-def _is_once(function: Any) -> bool:
-    code = getattr(getattr(function, "backward", None), "__code__", None)
-    return code is not None and code is _ONCE_CODE
-
-
-_ONCE_CODE = once_differentiable(lambda ctx: None).__code__
-
-
-def _nodes(tensors: Sequence[Tensor]) -> Iterator[Any]:
-    """The nodes of the graph behind tensors."""
-    nodes, visited = [tensor.grad_fn for tensor in tensors], set()
-    while nodes:
-        node = nodes.pop()
-        if node is not None and node not in visited:
-            visited.add(node)
-            yield node
-            nodes.extend(following for following, _ in node.next_functions)

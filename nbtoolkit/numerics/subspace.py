@@ -1,16 +1,14 @@
-"""Spaces in which an eigenproblem is solved: measured products, and what is remembered of the last time."""
+"""The space in which an eigenproblem is solved: an orthonormal basis and its image."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 Product = Callable[[Tensor], Tensor]
 
-ROOM = 0.25  # of the free memory of the device that a basis may take
+ROOM = 0.5  # of the free memory of the device that a basis may take
 HOST_BYTES = 2**31  # that a basis may take on the host
-NEW = 1e-4  # squared length beyond a space below which a remembered direction has nothing new
 NOT_FINITE = "the products are not finite: the loss, its gradient or its curvature overflows here"
 
 
@@ -21,10 +19,11 @@ class Space:
         product: multiplies each row of a block ``(rows, size)`` by the matrix.
         like: a tensor ``(any, size)`` of the dtype and device of the basis.
         least: vectors that the basis may have however little memory there is.
+        products: made before.
     """
 
-    def __init__(self, product: Product, like: Tensor, least: int) -> None:
-        self.product, self.products = product, 0
+    def __init__(self, product: Product, like: Tensor, least: int, products: int = 0) -> None:
+        self.product, self.products = product, products
         size = like.shape[1]
         self.limit = max(least, min(size, int(free_bytes(like.device) / (2 * size * like.element_size()))))
         self.basis = self.image = like.new_empty((0, size))
@@ -48,7 +47,7 @@ class Space:
         image = self.product(fresh)
         self.products += len(fresh)
         self.basis, self.image = torch.cat([self.basis, fresh]), torch.cat([self.image, image])
-        beside = _host(image @ self.basis.T)
+        beside = host(image @ self.basis.T)
         if not bool(torch.isfinite(beside).all()):
             raise ValueError(NOT_FINITE)
         inner = torch.zeros(len(self), len(self), dtype=torch.float64)
@@ -76,61 +75,6 @@ class Space:
         turn = y[:, kept].T.to(self.basis)
         self.basis, self.image = turn @ self.basis, turn @ self.image
         self.inner, self.krylov = torch.diag(theta[kept]), False
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What a measurement leaves to the next: ``sum_i values[i] v_i v_i' + bulk (1 - sum_i v_i v_i')`` is the matrix.
-
-    The last vector is the scout: where the matrix pointed outside all that was known.
-    """
-
-    vectors: Tensor  # (k, size)
-    values: Tensor  # (k,) float64, ascending but for the last
-    bulk: float  # mean of all other eigenvalues
-
-
-class Beside:
-    """A remembered matrix beside a measured space: exact where it was measured, remembered elsewhere.
-
-    Of the blocks of the matrix in the span of both, only the one between remembered vectors is old; that between
-    them and the basis follows from the image of the basis.
-    """
-
-    def __init__(self, space: Space, memory: Memory | None) -> None:
-        self.space = space
-        self.basis = space.basis[:0]
-        self.cross = torch.zeros(0, len(space), dtype=torch.float64)
-        inner = torch.zeros(0, 0, dtype=torch.float64)
-        if memory is not None:
-            along = memory.vectors @ space.basis.T
-            beyond = _host(memory.vectors @ memory.vectors.T) - _host(along) @ _host(along).T
-            lengths, turn = torch.linalg.eigh(beyond)
-            turn = turn[:, lengths > NEW] / lengths[lengths > NEW].sqrt()
-            self.basis = turn.T.to(along) @ memory.vectors - (turn.T.to(along) @ along) @ space.basis
-            self.cross = _host(self.basis @ space.image.T)
-            old = turn.T @ beyond
-            inner = (old * (memory.values - memory.bulk)) @ old.T + memory.bulk * torch.eye(len(old)).double()
-        top, bottom = torch.cat([space.inner, self.cross.T], 1), torch.cat([self.cross, inner], 1)
-        self.values, self.y = torch.linalg.eigh(torch.cat([top, bottom]))
-
-    def outside(self, y: Tensor) -> Tensor:
-        """What the matrix makes of the measured part of vectors, by column of ``y``, outside the span of both."""
-        measured = y[: len(self.space)]
-        image = measured.T.to(self.basis) @ self.space.image - self.space.vectors(self.space.inner @ measured)
-        return image - (self.cross @ measured).T.to(self.basis) @ self.basis
-
-    def unmeasured(self, y: Tensor) -> Tensor:
-        """The remembered part of vectors, by column of ``y``."""
-        return y[len(self.space) :].T.to(self.basis) @ self.basis
-
-    def memory(self, places: Sequence[int], scout: Tensor, bulk: float) -> Memory:
-        """The eigenvectors at the given places, in ascending order, and a scout."""
-        y = self.y[:, list(places)]
-        length = torch.linalg.vector_norm(scout)
-        scout = torch.where(length > 0, scout / length, 0.0)
-        vectors = torch.cat([self.space.vectors(y[: len(self.space)]) + self.unmeasured(y), scout[None]])
-        return Memory(vectors, torch.cat([self.values[list(places)], torch.tensor([bulk]).double()]), bulk)
 
 
 def orthonormalised(block: Tensor, basis: Tensor) -> Tensor:
@@ -164,5 +108,6 @@ def free_bytes(device: torch.device) -> float:
     return ROOM * (free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
 
 
-def _host(tensor: Tensor) -> Tensor:
+def host(tensor: Tensor) -> Tensor:
+    """A small tensor on the host, in float64."""
     return tensor.to("cpu", torch.float64)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks import peers, problems, sides
+from tests.benchmarks import curvature, peers, problems, sides
 from tests.benchmarks.interleave import compare
 
 LOAD_EXT = """
@@ -38,6 +38,7 @@ def main() -> None:
         print(f"\n{name}, one thread: time of a step over that of the bare loop, median [quartiles]")
         print("\n".join(ratio.row() for ratio in ratios if ratio.problem == name), flush=True)
 
+    curved = curvature.run()
     memory = json.loads(_fresh("-m", "tests.benchmarks.memory"))
     load_ext = sorted(float(_fresh("-c", LOAD_EXT).split()[-1]) for _ in range(5))[2]
     print(f"\n1e6 steps x 20 scalars: {memory['held_mb']:.0f} MB held, {memory['peak_mb']:.0f} MB at the most")
@@ -48,6 +49,7 @@ def main() -> None:
         "when": time.strftime("%Y-%m-%d"),
         "machine": {"processor": platform.machine(), "python": platform.python_version(), "torch": torch.__version__},
         "ratios": [ratio.json() for ratio in ratios],
+        "curvature": curved,
         "memory": memory,
         "load_ext_seconds": load_ext,
     }

@@ -32,7 +32,7 @@ def test_what_cannot_be_watched_is_refused(arguments: Any, message: str) -> None
     ("options", "message"),
     [
         ({"budget": 0}, "budget=0"),
-        ({"budget": 1.5}, "budget=1.5"),
+        ({"budget": -1.5}, "budget=-1.5"),
         ({"instruments": ["loss"]}, "instruments got 'loss', a str"),
         ({"instruments": [nbtoolkit.instruments.loss] * 2}, "loss more than once"),
     ],

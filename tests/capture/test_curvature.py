@@ -12,7 +12,15 @@ from torch.nn import functional as F
 import nbtoolkit
 from nbtoolkit.capture import Discovery
 from nbtoolkit.errors import WatchError
-from nbtoolkit.instruments import hessian_density, layer_sharpness, loss, sharpness, top_eigenvalues
+from nbtoolkit.instruments import (
+    batch_hessian_extremes,
+    hessian_density,
+    layer_sharpness,
+    loss,
+    perturbed_loss_gap,
+    sharpness,
+    top_eigenvalues,
+)
 from tests import problems
 
 EXACT = sharpness.using(every=1, tolerance=1e-9, products=400)
@@ -252,3 +260,29 @@ def test_probes_that_cannot_be_are_refused(options: dict[str, Any], message: str
     problem = problems.mlp()
     with pytest.raises(WatchError, match=message):
         nbtoolkit.watch(problem.model, problem.optimizer, **options)
+
+
+def test_labels_come_from_the_settings() -> None:
+    problem = problems.mlp()
+    probe = (torch.randn(64, 8), torch.randint(0, 3, (64,)))
+    chosen = [
+        batch_hessian_extremes.using(sizes=(16, 32), steps=4),
+        perturbed_loss_gap.using(radii=(0.1, 0.3)),
+        top_eigenvalues.using(top=2),
+    ]
+    with nbtoolkit.watch(problem.model, problem.optimizer, instruments=chosen, loss=F.cross_entropy, probe=probe) as run:
+        problem.train(1)
+    assert run["batch_hessian_extremes"]["batch_size"].values.tolist() == [16, 32]
+    assert run["perturbed_loss_gap"]["radius"].values.tolist() == [0.1, 0.3]
+    assert run["top_eigenvalues"]["rank"].values.tolist() == [1, 2]
+
+
+def test_a_measurement_before_the_first_step_leaves_the_start_known() -> None:
+    problem = problems.mlp()
+    weights = nbtoolkit.instruments.weight_norm.using(every=1)
+    with nbtoolkit.watch(problem.model, problem.optimizer, instruments=[weights]) as run:
+        run.measure(nbtoolkit.instruments.grad_norm)
+        problem.train(3)
+    distance = run["weight_norm"]["total_distance"].values
+    assert distance[0] == 0
+    assert (distance[1:] > 0).all()

@@ -145,7 +145,7 @@ def test_help(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> No
         ("%landscape watch model optimizer -i grad_nrom", "did you mean 'grad_norm'?"),
         ("%landscape watch model optimizer --every many", "'many' is no variable of this notebook"),
         ("%landscape watch model optimizer --every 1.5", "every=1.5, expected a whole number of steps"),
-        ("%landscape watch model optimizer --budget 7", "budget=7"),
+        ("%landscape watch model optimizer --budget 0", "budget=0"),
         ("%%landscape modle optimizer\n1", "'modle' is no variable"),
         ("%%landscape --store /proc/none/run.zarr\n1", "choose another path"),
         ("%landscape watch nn.Linear optimizer", "'nn.Linear' is no variable"),
