@@ -270,7 +270,9 @@ def test_labels_come_from_the_settings() -> None:
         perturbed_loss_gap.using(radii=(0.1, 0.3)),
         top_eigenvalues.using(top=2),
     ]
-    with nbtoolkit.watch(problem.model, problem.optimizer, instruments=chosen, loss=F.cross_entropy, probe=probe) as run:
+    with nbtoolkit.watch(
+        problem.model, problem.optimizer, instruments=chosen, loss=F.cross_entropy, probe=probe
+    ) as run:
         problem.train(1)
     assert run["batch_hessian_extremes"]["batch_size"].values.tolist() == [16, 32]
     assert run["perturbed_loss_gap"]["radius"].values.tolist() == [0.1, 0.3]

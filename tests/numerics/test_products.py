@@ -72,7 +72,9 @@ def pushed(case: cases.Case) -> ForwardOverReverse | None:
     leaves, state = fresh_leaves(case.params, flat)
     loss_at = case.loss_at
     ((_, batch),) = loss_at.weighted()
-    return forward_over_reverse(loss_at, batch, loss_at.on(batch, state), state, leaves, flat, 0)
+    return forward_over_reverse(
+        loss_at, batch, KeptGraph(loss_at.on(batch, state), leaves).gradient, state, leaves, flat, 0
+    )
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # by torch itself, at its first jvp
