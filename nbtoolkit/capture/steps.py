@@ -249,10 +249,12 @@ def waiting_allowed(on_cuda: bool) -> Iterator[None]:
         yield
         return
     mode = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("default")
+    if mode:  # setting it warns, so only where somebody has set it
+        torch.cuda.set_sync_debug_mode("default")
     try:
         torch.cuda.synchronize()
         yield
         torch.cuda.synchronize()
     finally:
-        torch.cuda.set_sync_debug_mode(mode)
+        if mode:
+            torch.cuda.set_sync_debug_mode(mode)
