@@ -170,7 +170,7 @@ def test_a_loss_without_second_derivative_says_so() -> None:
             live_hessian(loss, {"weight": weight})
     compiled = torch.compile(cases.mlp().model, backend="aot_eager")
     loss = compiled(torch.randn(4, 4).double()).square().sum()
-    with pytest.raises(RuntimeError, match="double backward"):
+    with pytest.raises(RuntimeError, match=r"double backward|donated buffers"):  # whichever torch notices first
         live_hessian(loss, dict(compiled.named_parameters()))(torch.randn(43).double())
 
 
