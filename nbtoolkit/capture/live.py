@@ -14,23 +14,15 @@ from nbtoolkit.capture.loop import Loop
 from nbtoolkit.capture.losses import Losses
 from nbtoolkit.capture.schedule import Attached, Schedule
 from nbtoolkit.errors import WatchError
+from nbtoolkit.numerics.curvature import GIVE_PROBE
 
 if TYPE_CHECKING:
     from nbtoolkit.capture.run import Run
 
 NOT_YET = {"grads", "updates", "clock", "loss"}  # what a step gives only later
-SEVERAL = (
-    "the loss of a step comes in {count} backward passes, so that no one graph holds it; give a probe: "
-    "watch(..., loss=F, probe=(inputs, targets))"
-)
-LATER = (
-    "{name} needs {needs}, which exist only after backward(), when the graph of the loss is used up; give a probe: "
-    "watch(..., loss=F, probe=(inputs, targets))"
-)
-NOT_TWICE = (
-    "the loss of this step cannot be differentiated twice ({error}); give a probe: "
-    "watch(..., loss=F, probe=(inputs, targets))"
-)
+SEVERAL = f"the loss of a step comes in {{count}} backward passes, so that no one graph holds it; {GIVE_PROBE}"
+LATER = "{name} needs {needs}, which exist only after backward(), when the graph of the loss is used up; " + GIVE_PROBE
+NOT_TWICE = f"the loss of this step cannot be differentiated twice ({{error}}); {GIVE_PROBE}"
 UNSEEN = "no backward() on a loss of these parameters was seen in this step"
 
 

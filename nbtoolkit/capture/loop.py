@@ -13,12 +13,11 @@ from nbtoolkit.capture.stretch import Labels
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
 from nbtoolkit.numerics import trees
-from nbtoolkit.numerics.curvature import Curvature
+from nbtoolkit.numerics.curvature import GIVE_PROBE, Curvature
 from nbtoolkit.numerics.loss_at import LossAt
 
 NO_PROBE = (
-    "needs the loss as a function of the parameters, which the loop does not show; give a probe: "
-    "watch(..., loss=F, probe=(inputs, targets)), or --loss and --probe"
+    f"needs the loss as a function of the parameters, which the loop does not show; {GIVE_PROBE}, or --loss and --probe"
 )
 
 
@@ -90,8 +89,9 @@ class Loop:
         """End a step: let go of everything that belonged to it, so that its memory is free for the next."""
         self.current_loss = None
         self.let_go()
+        self._grads = None
         if self._before is not None:
-            self._before = self._updates = self._grads = None
+            self._before = self._updates = None
         if self._terms:
             self._terms = dict.fromkeys(self._terms)
 
@@ -109,7 +109,7 @@ class Loop:
         known = {
             "param": tuple(self.tensors),
             "group": tuple(range(len(self.optimizer.param_groups))),
-            "layer": tuple(dict.fromkeys(layer_of(name) for name, p in self.tensors.items() if p.requires_grad)),
+            "layer": tuple(dict.fromkeys(trees.layer_of(name) for name, p in self.tensors.items() if p.requires_grad)),
             "term": tuple(self._terms),
         }
         known |= {dim: tuple(of(instrument.settings)) for dim, of in instrument.labels.items()}
@@ -208,11 +208,6 @@ class Loop:
         fresh = {name: tensor for name, tensor in self.tensors.items() if name not in self._initial}
         self._initial |= trees.clone(fresh)
         self._remembered = self._identity
-
-
-def layer_of(name: str) -> str:
-    """The module that a parameter belongs to: its name without the last word."""
-    return name.rpartition(".")[0] or name
 
 
 def _copied(value: Any) -> Any:

@@ -4,6 +4,7 @@ from typing import Any
 
 from nbtoolkit.instruments._base import Var, instrument
 from nbtoolkit.instruments._eigenpairs import extremes
+from nbtoolkit.numerics.trees import layer_of
 
 
 @instrument(
@@ -25,7 +26,7 @@ def layer_sharpness(
     layers: dict[str, list[str]] = {}
     for name, param in curvature.params.items():
         if param.requires_grad:
-            layers.setdefault(name.rpartition(".")[0] or name, []).append(name)
+            layers.setdefault(layer_of(name), []).append(name)
     found = []
     for layer, names in layers.items():
         operator = curvature.restricted(names).matrix(matrix)

@@ -9,9 +9,8 @@ from nbtoolkit.numerics.loss_at import LossAt
 from nbtoolkit.numerics.products import Operator
 
 MATRICES = ("hessian", "gauss_newton", "fisher", "empirical_fisher")
-NEEDS_PROBE = (
-    "the {matrix} matrix needs the outputs of the model; give a probe: watch(..., loss=F, probe=(inputs, targets))"
-)
+GIVE_PROBE = "give a probe: watch(..., loss=F, probe=(inputs, targets))"
+NEEDS_PROBE = f"the {{matrix}} matrix needs the outputs of the model; {GIVE_PROBE}"
 
 
 class Curvature:

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn import functional as F
 
-from nbtoolkit.numerics.flat import Flat
 from nbtoolkit.numerics.loss_at import LossAt
-from nbtoolkit.numerics.products import Operator, fresh_leaves, trainable
+from nbtoolkit.numerics.products import Operator, over_batches
 
 LIKELIHOODS = (F.cross_entropy, F.mse_loss, F.binary_cross_entropy_with_logits)
 LIKELIHOOD_MODULES = (nn.CrossEntropyLoss, nn.MSELoss, nn.BCEWithLogitsLoss)
@@ -76,7 +75,7 @@ def gauss_newton(loss_at: LossAt, params: Mapping[str, Tensor]) -> Operator:
 
         return Sandwich(outputs, leaves, middle, _pull(outputs, leaves, slope.detach()))
 
-    return _streamed(loss_at, params, piece)
+    return over_batches(loss_at, params, piece)
 
 
 def fisher(loss_at: LossAt, params: Mapping[str, Tensor]) -> Operator:
@@ -110,7 +109,7 @@ def empirical_fisher(loss_at: LossAt, params: Mapping[str, Tensor]) -> Operator:
         mean = torch.full_like(losses, 1.0 / count)
         return Sandwich(losses, leaves, lambda pushed: pushed / count, _pull(losses, leaves, mean))
 
-    return _streamed(loss_at, params, piece)
+    return over_batches(loss_at, params, piece)
 
 
 def per_example(loss_at: LossAt, batch: Any, state: Mapping[str, Tensor]) -> Tensor:
@@ -122,19 +121,6 @@ def per_example(loss_at: LossAt, batch: Any, state: Mapping[str, Tensor]) -> Ten
 
 
 def _pull(outputs: Tensor, leaves: list[Tensor], cotangent: Tensor) -> list[Tensor]:
-    found = torch.autograd.grad(outputs, leaves, cotangent, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, leaves, strict=True)]
-
-
-def _streamed(loss_at: LossAt, params: Mapping[str, Tensor], make: Callable[..., Sandwich]) -> Operator:
-    trained = trainable(params)
-    flat = Flat(trained)
-    batches = loss_at.weighted()
-
-    def pieces() -> Any:
-        for weight, batch in batches:
-            leaves, state = fresh_leaves(params, flat)
-            with torch.enable_grad():
-                yield weight, make(batch, state, leaves)
-
-    return Operator(flat, pieces, streams=len(batches) > 1)
+    return list(
+        torch.autograd.grad(outputs, leaves, cotangent, retain_graph=True, allow_unused=True, materialize_grads=True)
+    )

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nbtoolkit.numerics.subspace import NOT_FINITE, Product, Space, free_bytes, orthonormalised
+from nbtoolkit.numerics.subspace import NOT_FINITE, Product, Space, free_bytes, host, orthonormalised
 from nbtoolkit.numerics.warm import LOOSE, SAFETY, Beside, Memory, holds, known, places, promised, scout, usable
 
 __all__ = ["Eigenpairs", "Product", "Tridiagonal", "extreme_eigenpairs", "orthonormalised", "tridiagonal"]
@@ -98,7 +98,7 @@ def extreme_eigenpairs(
         wanted, _ = places(len(beside.values), upper, lower)
         outside = beside.outside(beside.y[:, wanted])
         residuals = outside if memory is None else space.residuals(theta[at], y[:, at])
-        norms, beyond = (torch.linalg.vector_norm(r, dim=1).to("cpu", torch.float64) for r in (residuals, outside))
+        norms, beyond = (host(torch.linalg.vector_norm(r, dim=1)) for r in (residuals, outside))
         scale = max(float(theta.abs().max()), torch.finfo(torch.float32).tiny)
         bulk = float(space.inner[0, 0]) if memory is None else memory.bulk
         if memory is not None:

@@ -196,13 +196,27 @@ def hessian(loss_at: LossAt, params: Mapping[str, Tensor]) -> Operator:
 
     Of one batch the graph is kept; of several it is made again for each block, one batch at a time.
     """
-    trained = trainable(params)
-    flat = Flat(trained)
+    flat = Flat(trainable(params))
+    return over_batches(loss_at, params, lambda batch, state, leaves: _piece(loss_at, batch, state, leaves, flat))
+
+
+def over_batches(loss_at: LossAt, params: Mapping[str, Tensor], make: Callable[..., Piece]) -> Operator:
+    """The mean of a matrix over the batches of a probe.
+
+    Args:
+        loss_at: has the batches.
+        params: where, by name.
+        make: the matrix of one batch, ``make(batch, state, leaves)``, with `fresh_leaves` of its own.
+    """
+    flat = Flat(trainable(params))
     batches = loss_at.weighted()
 
     def pieces() -> Any:
         for weight, batch in batches:
-            yield weight, _piece(loss_at, batch, params, flat)
+            leaves, state = fresh_leaves(params, flat)
+            with torch.enable_grad():
+                piece = make(batch, state, leaves)
+            yield weight, piece
 
     return Operator(flat, pieces, streams=len(batches) > 1)
 
@@ -219,10 +233,9 @@ def fresh_leaves(params: Mapping[str, Tensor], flat: Flat) -> tuple[list[Tensor]
     return leaves, state
 
 
-def _piece(loss_at: LossAt, batch: Any, params: Mapping[str, Tensor], flat: Flat) -> Piece:
-    leaves, state = fresh_leaves(params, flat)
+def _piece(loss_at: LossAt, batch: Any, state: Mapping[str, Tensor], leaves: list[Tensor], flat: Flat) -> Piece:
     kept = Kept()
-    with torch.enable_grad(), kept:
+    with kept:
         loss = loss_at.on(batch, state)
     one = KeptGraph(loss, leaves, kept.bytes)
     if flat.device.type == "cpu" or not has_convolution(loss):

@@ -59,6 +59,11 @@ def clone(tree: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return dict(zip(tree, [tensor.clone() for tensor in tensors], strict=True))
 
 
+def layer_of(name: str) -> str:
+    """The module that a parameter belongs to: its name without the last word."""
+    return name.rpartition(".")[0] or name
+
+
 def _norm(tensor: Tensor) -> Tensor:
     """The norm of a dense tensor: large ones in runs, and of their norms, which keeps it within 1e-6."""
     if tensor.numel() <= LARGE:

@@ -173,3 +173,17 @@ def test_the_budget_holds_from_the_second_measurement_on() -> None:
             time.sleep(0.002)
     # 50 ms at 2 % are paid for by 2.5 s of training; 100 steps take far less.
     assert run["slow"]["step"].values.tolist() == [0]
+
+
+def test_gradients_after_the_step_are_those_of_the_step() -> None:
+    @nbtoolkit.instrument(outputs={"size": nbtoolkit.Var((), units="1", long_name="size")}, cost=lambda settings: 0)
+    def late(grads, clock, /):
+        """Norm of all gradients, asked for after the step."""
+        return {"size": torch.stack([grad.norm() for grad in grads.values()]).norm()}
+
+    problem = problems.mlp()
+    grad_norm = nbtoolkit.instruments.grad_norm.using(every=1)
+    with nbtoolkit.watch(problem.model, problem.optimizer, instruments=[late, grad_norm]) as run:
+        problem.train(4)
+    np.testing.assert_allclose(run["late"]["size"], run["grad_norm"]["total"], rtol=1e-5)
+    assert len(set(run["late"]["size"].values)) == 4
