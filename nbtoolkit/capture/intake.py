@@ -36,7 +36,7 @@ def take(block: Block, columns: Columns, instrument: Instrument | None, note: Ca
         note(f"{columns.name} could not be read at step {block.steps[0]}: {reason}")
         for output in columns.variables:
             columns.missing(output, block.steps[0], reason, len(block.steps))
-    columns.append(block.steps, values, _labels(columns, values, block.labels))
+    columns.append(block.steps, values, dim_labels(columns, values, block.labels))
 
 
 def explained(outputs: Mapping[str, Any], columns: Columns, step: int) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _explain_derived(block: Block, columns: Columns, values: Mapping[str, np.nda
             columns.missing(output, first, "undefined there, or the loop gives nothing", int(undefined.sum()))
 
 
-def _labels(columns: Columns, values: Mapping[str, np.ndarray], known: Mapping[str, Any]) -> dict[str, Any]:
+def dim_labels(columns: Columns, values: Mapping[str, np.ndarray], known: Mapping[str, Any]) -> dict[str, Any]:
     """Labels of every dim of the columns; where the loop knows none, the index."""
     labels: dict[str, Any] = {}
     for key, array in values.items():

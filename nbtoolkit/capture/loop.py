@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nbtoolkit.capture import names
+from nbtoolkit.capture.copies import Copies
 from nbtoolkit.capture.stretch import Labels
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
 from nbtoolkit.numerics import trees
 from nbtoolkit.numerics.curvature import GIVE_PROBE, Curvature
 from nbtoolkit.numerics.loss_at import LossAt
+from nbtoolkit.numerics.trajectory import Trajectory
 
 NO_PROBE = (
     f"needs the loss as a function of the parameters, which the loop does not show; {GIVE_PROBE}, or --loss and --probe"
@@ -28,9 +30,14 @@ class Loop:
         optimizer: whose steps are watched.
         models: the models that give its tensors their names.
         probe: the loss on data of the user's choice, if given.
+        passed: the copies of the parameters that the run has kept so far.
+        forks: the copies of theirs that its forks have kept.
     """
 
-    def __init__(self, optimizer: Optimizer, models: Mapping[str, nn.Module], probe: LossAt | None = None) -> None:
+    def __init__(
+        self, optimizer: Optimizer, models: Mapping[str, nn.Module], probe: LossAt | None = None,
+        passed: Trajectory | None = None, forks: Mapping[str, Copies] | None = None,
+    ) -> None:  # fmt: skip
         # Weak, so that an optimizer that the user has dropped can be seen to be gone.
         self._optimizer = weakref.ref(optimizer)
         self.models = dict(models)
@@ -41,6 +48,9 @@ class Loop:
         self.on_cuda = False
         self.version = 0  # grows when the labels of any dim change
         self.current_clock: dict[str, float] = {}
+        self.current_step = 0
+        self._passed = Trajectory() if passed is None else passed
+        self._forks = {} if forks is None else forks
         self._identity: list[int] = []
         self._initial: dict[str, Tensor] = {}
         self._remembered: list[int] = []  # the identity of the parameters of which copies are kept
@@ -67,8 +77,9 @@ class Loop:
         """The tensors that the optimizer holds."""
         return names.held(self.optimizer)
 
-    def begin(self, *, remember_initial: bool, keep_params: bool) -> None:
+    def begin(self, step: int, *, remember_initial: bool, keep_params: bool) -> None:
         """Start a step: see whether the parameters are still the same ones, keep what the step will change."""
+        self.current_step = step
         identity = [id(tensor) for tensor in self.held()]
         if identity != self._identity:
             self._identity = identity
@@ -111,6 +122,7 @@ class Loop:
             "group": tuple(range(len(self.optimizer.param_groups))),
             "layer": tuple(dict.fromkeys(trees.layer_of(name) for name, p in self.tensors.items() if p.requires_grad)),
             "term": tuple(self._terms),
+            "fork": tuple(self._forks),
         }
         known |= {dim: tuple(of(instrument.settings)) for dim, of in instrument.labels.items()}
         dims = {dim for var in instrument.outputs.values() for dim in var.dims}
@@ -180,6 +192,10 @@ class Loop:
             raise WatchError(NO_PROBE)
         return self.probe
 
+    def loss_at_or_none(self) -> LossAt | None:
+        """The probe's loss as a function of the parameters, where there is a probe."""
+        return self.probe
+
     def live_loss(self) -> Tensor:
         """This step's loss with its graph."""
         if self.current_live_loss is None:
@@ -199,6 +215,15 @@ class Loop:
             }
             self._curvature = Curvature(params, loss)
         return self._curvature
+
+    def trajectory(self) -> Trajectory:
+        """Copies of the parameters at the steps at which this was called, thinned; the newest is of now."""
+        self._passed.add(self.current_step, self.params())
+        return self._passed
+
+    def forks(self) -> dict[str, dict[str, Tensor] | None]:
+        """The parameters of every fork after as many steps as this run has made, by its name."""
+        return {name: copies.get(self.current_step) for name, copies in self._forks.items()}
 
     def clock(self) -> dict[str, float]:
         """Steps, seconds and measuring seconds since this was last asked."""

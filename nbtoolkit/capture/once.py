@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nbtoolkit.capture import names
+from nbtoolkit.capture.copies import Copies
 from nbtoolkit.capture.loop import Loop
 from nbtoolkit.capture.schedule import Attached
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
 from nbtoolkit.numerics.loss_at import LossAt
+from nbtoolkit.numerics.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from nbtoolkit.capture.run import Run
@@ -37,6 +39,8 @@ class Subject:
         self._optimizer = weakref.ref(optimizer)
         self._models = {name: weakref.ref(model) for name, model in models.items()}
         self._loss, self._probe = loss, probe
+        self._passed = Trajectory()  # of the run, also after its end
+        self.forks: dict[str, Copies] = {}
 
     def loop(self, loss: Callable[..., Tensor] | None = None, probe: Any = None) -> Loop:
         """The loop as it stands now, with another probe if one is given.
@@ -52,7 +56,7 @@ class Subject:
             )
         if probe is None and loss is None:
             loss, probe = self._loss, self._probe
-        return Loop(optimizer, models, loss_of(models, loss, probe))
+        return Loop(optimizer, models, loss_of(models, loss, probe), self._passed, self.forks)
 
 
 def loss_of(models: Mapping[str, nn.Module], loss: Callable[..., Tensor] | None, probe: Any) -> LossAt | None:
@@ -87,14 +91,14 @@ def measure(run: "Run", loop: Loop, instrument: Instrument) -> None:
             f"watch(..., instruments=[{instrument.name}])."
         )
     with run.lock, torch.no_grad():
-        loop.begin(remember_initial="initial_params" in instrument.needs, keep_params=False)
+        loop.begin(run.step, remember_initial="initial_params" in instrument.needs, keep_params=False)
         run.declare(instrument)
-        attached = Attached(instrument, loop)
         try:
-            outputs = attached.outputs()
+            outputs = Attached(instrument, loop, run.draft).outputs()
         except WatchError as error:
             raise WatchError(f"{instrument.name} {error}") from None
         except Exception as error:
             outputs = error
         run.measured(instrument, outputs, loop.labels(instrument))
         loop.end()
+        run.drafts.raise_interrupt()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from torch import Tensor
 
 from nbtoolkit.capture import intake, once, taps
+from nbtoolkit.capture.drafts import Drafts
 from nbtoolkit.capture.rows import Rows
 from nbtoolkit.capture.status import Status, ended_by
 from nbtoolkit.capture.stretch import Labels
@@ -48,6 +49,7 @@ class Run:
         self.steps: Steps | None = None
         self.subject: Subject | None = None
         self.appender: Appender | None = None
+        self.drafts = Drafts(record, self._tell)
         self._started = self.next_flush = perf_counter()
         self._elapsed = float(record.attrs.get("elapsed", 0.0))
         self._measuring = float(record.attrs.get("measuring", 0.0))
@@ -216,6 +218,10 @@ class Run:
         self.instruments[instrument.name] = instrument
         self.record.group(instrument.name, instrument.outputs, instrument.attrs())
 
+    def draft(self, instrument: Instrument, outputs: dict[str, Any], labels: Labels, *interrupt: Any) -> None:
+        """A measurement at the present step has come to another stage, or been interrupted."""
+        self.drafts.take(instrument, self.step, outputs, labels, *interrupt)
+
     def measured(self, instrument: Instrument, outputs: "dict[str, Any] | Exception", labels: Labels) -> None:
         """Keep what an instrument measured at the present step; where it raised, NaN and why."""
         columns = self.record.groups[instrument.name]
@@ -224,6 +230,7 @@ class Run:
             reason = (str(outputs) if own else f"{type(outputs).__name__}: {outputs}").splitlines()[0]
             self.note(f"{instrument.name} could not be measured at step {self.step}: {reason}")
             outputs = dict.fromkeys(instrument.outputs, Unknown(reason))
+        self.drafts.settle(instrument.name)
         known = intake.explained(outputs, columns, self.step)
         self.rows.add(
             instrument.name, self.step, {} if not any(v is not None for v in known.values()) else known, labels
@@ -280,15 +287,3 @@ class Run:
             "name": self.name, "steps": self.step, "elapsed": status.elapsed, "state": self.state,
             "measuring": status.share * status.elapsed,
         }  # fmt: skip
-
-
-def open_run(path: str | Path) -> Run:
-    """Read a saved run; it can be sliced, shown and exported like a live one.
-
-    Raises:
-        StoreError: the path holds no run, or one that cannot be read.
-    """
-    from nbtoolkit.store.files import load
-
-    record = load(path)
-    return Run(str(record.attrs.get("name", Path(path).stem)), record)

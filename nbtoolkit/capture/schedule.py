@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nbtoolkit.capture.loop import Loop
@@ -18,12 +18,16 @@ class Attached:
     Args:
         instrument: what is attached.
         loop: gives what it needs.
+        draft: told of every stage of an instrument that has several: the instrument, its outputs, their labels; and
+            of the interrupt that ended one early.
     """
 
-    def __init__(self, instrument: Instrument, loop: Loop) -> None:
+    def __init__(self, instrument: Instrument, loop: Loop, draft: Callable[..., None] | None = None) -> None:
         self.instrument = instrument
         self.name = instrument.name
         self.function = functools.partial(instrument.function, **instrument.settings)
+        if instrument.progressive:
+            self.function = functools.partial(self._last_stage, loop, draft or (lambda *_: None))
         self.memory: dict[str, Any] = {}
         self.gives = [self._own if need == "memory" else getattr(loop, need) for need in instrument.needs]
         self.labels: Labels = {}
@@ -48,6 +52,18 @@ class Attached:
     def outputs(self) -> Any:
         """Measure: what the instrument's function returns."""
         return self.function(*[give() for give in self.gives])
+
+    def _last_stage(self, loop: Loop, draft: Callable[..., None], *needs: Any) -> Any:
+        """The outputs of the last stage; where an interrupt ends it early, of the last one complete."""
+        outputs, labels = None, loop.labels(self.instrument)
+        try:
+            for outputs in self.instrument.stages(*needs):
+                draft(self.instrument, outputs, labels)
+        except KeyboardInterrupt as interrupt:
+            if outputs is None:
+                raise
+            draft(self.instrument, outputs, labels, interrupt)
+        return outputs
 
     def _own(self) -> dict[str, Any]:
         return self.memory
@@ -75,10 +91,13 @@ class Schedule:
         instruments: what is attached.
         loop: gives what they need.
         budget: the largest share of training time that the costly instruments may take together.
+        draft: as `Attached` takes it.
     """
 
-    def __init__(self, instruments: Sequence[Instrument], loop: Loop, budget: float) -> None:
-        self.attached = [Attached(instrument, loop) for instrument in instruments]
+    def __init__(
+        self, instruments: Sequence[Instrument], loop: Loop, budget: float, draft: Callable[..., None] | None = None
+    ) -> None:
+        self.attached = [Attached(instrument, loop, draft) for instrument in instruments]
         self.budget = budget
         self.stretches = not all(item.exempt for item in self.attached)
         self._always = Due([item for item in self.attached if item.always and not item.is_live])
@@ -87,7 +106,14 @@ class Schedule:
         self.has_live = bool(self._live)
         self.step_seconds: float | None = None  # of a training step without measuring, once known
         self._next = self._next_live = 0.0
-        self._plan()
+        self.plan()
+
+    def attach(self, item: Attached) -> None:
+        """Measure one more from now on."""
+        self.attached.append(item)
+        self._sometimes.append(item)
+        self.stretches = self.stretches or not item.exempt
+        self.plan()
 
     def due(self, step: int) -> Due:
         """What is to be measured at ``step``; it is then due no more."""
@@ -108,23 +134,23 @@ class Schedule:
         """What could not be measured after all is due again."""
         for item in items:
             item.measured_at = None
-        self._plan()
+        self.plan()
 
     def measured(self, item: Attached, seconds: float) -> None:
         """Note what a measurement by a costly instrument took."""
         item.timed(seconds)
         self._stretch()
-        self._plan()
+        self.plan()
 
     def _take(self, items: Sequence[Attached], step: int) -> list[Attached]:
         self._stretch()  # the time of a step may be known better than when the last measurement was made
         due = [item for item in items if step >= item.due_at]
         for item in due:
             item.measured_at = step
-        self._plan()
+        self.plan()
         return due
 
-    def _plan(self) -> None:
+    def plan(self) -> None:
         """Find the steps before which nothing is due."""
         self._next = min((item.due_at for item in self._sometimes), default=math.inf)
         self._next_live = min((item.due_at for item in self._live), default=math.inf)

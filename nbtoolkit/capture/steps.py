@@ -42,7 +42,8 @@ class Steps:
         self.measuring = self._measured_until = 0.0
         self._due = NOTHING
         self._last_end = perf_counter()
-        self._clock = (0, self._last_end, 0.0)
+        self._clock = (run.step, self._last_end, 0.0)
+        self.asleep = False  # while the steps made are not this run's
         self._awaiting_closure = False
         self._maker = threading.get_ident()
         self._thread: int | None = None  # the one that makes the steps, once known
@@ -67,9 +68,24 @@ class Steps:
             handle.remove()
         self._handles = []
 
+    def midway(self) -> bool:
+        """Whether a step has begun: it is being made, or a backward pass of it has run."""
+        return self._depth > 0 or bool(self.losses.pending)
+
+    def belongs_here(self) -> bool:
+        """Whether this thread makes the steps, as far as is known: before the first, the one that began the watch."""
+        return threading.get_ident() == (self._thread or self._maker)
+
+    def woken(self, seconds: float) -> None:
+        """Go on; the ``seconds`` that have passed were no part of the training."""
+        self.asleep = False
+        self._last_end = self._last_end + seconds if self.schedule.stretches else perf_counter()
+        step, since, measuring = self._clock
+        self._clock = (step, since + seconds, measuring)
+
     def before_backward(self, losses: Sequence[Tensor]) -> None:
         """Note the state of the gradients, which will tell whose the loss is; measure on its graph."""
-        if self.loop.gone or not self._here():
+        if self.loop.gone or not self.belongs_here():
             return
         try:
             self.losses.before()
@@ -80,7 +96,7 @@ class Steps:
 
     def after_backward(self, losses: Sequence[Tensor]) -> bool:
         """Take the losses of the backward pass that has run, if they are ours."""
-        here = self._here()
+        here = self.belongs_here()
         if self.loop.gone or not (here or self._thread is None):  # another thread makes the steps
             return False
         self._backward_since = self._backward_since or here
@@ -92,10 +108,6 @@ class Steps:
 
     def backward_ended(self, losses: Sequence[Tensor], *, claimed: bool) -> None:
         """Nothing more to do."""
-
-    def _here(self) -> bool:
-        """Whether this thread makes the steps, as far as is known: before the first, the one that began the watch."""
-        return threading.get_ident() == (self._thread or self._maker)
 
     def gradients_zeroed(self, owner: Optimizer | nn.Module) -> None:
         """Start collecting losses anew."""
@@ -110,6 +122,8 @@ class Steps:
         self.losses.scaled(loss, scaled, scale)
 
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
+        if self.asleep:
+            return None
         if self._depth and not self._backward_since:
             self._depth += 1  # within a step of the same optimizer
             return None
@@ -137,6 +151,8 @@ class Steps:
         return (args[0], evaluate, *args[2:]), kwargs
 
     def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if self.asleep:
+            return
         self._depth -= 1
         if self._depth > 0:
             return
@@ -167,8 +183,9 @@ class Steps:
         self.measuring += perf_counter() - started
 
     def _measure_live(self, losses: Sequence[Tensor]) -> None:
-        self.loop.begin(remember_initial=self._remember_initial, keep_params=False)
+        self.loop.begin(self.run.step, remember_initial=self._remember_initial, keep_params=False)
         self.live.measure(losses)
+        self.run.drafts.raise_interrupt()
 
     def _measure_before(self) -> None:
         run, loop = self.run, self.loop
@@ -178,7 +195,7 @@ class Steps:
         loop.current_loss, reason = self.losses.total()
         if reason and due.wants_loss:
             run.missing_loss(run.step, reason)
-        loop.begin(remember_initial=self._remember_initial, keep_params=due.wants_updates)
+        loop.begin(run.step, remember_initial=self._remember_initial, keep_params=due.wants_updates)
         if due.wants_grads_after:
             loop.keep_grads()
         if loop.on_cuda:
@@ -211,6 +228,7 @@ class Steps:
             run.rows.add(item.name, run.step, outputs, item.labels)
         else:
             run.measured(item.instrument, outputs, item.labels)
+            run.drafts.raise_interrupt()
 
     def _measured(self, item: Attached) -> Any:
         """The outputs of one measurement, or the exception that ended it."""

@@ -81,8 +81,9 @@ def begin(
     probe: Any = None,
     budget: float = DEFAULT_BUDGET,
     store: str | Path | None = None,
+    attrs: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Start a run on ``optimizer``, whose tensors ``models`` name; see `watch`."""
+    """Start a run on ``optimizer``, whose tensors ``models`` name; see `watch`. ``attrs`` are further ones of its record."""
     chosen = _checked_instruments(instruments)
     if not isinstance(budget, (int, float)) or not budget > 0:
         raise WatchError(
@@ -92,7 +93,7 @@ def begin(
     subject = Subject(optimizer, models, loss, probe)
     loop = subject.loop()
     earlier = watching(optimizer)
-    run = Run(name, Record(_facts(optimizer, models)), chosen, state="watching")
+    run = Run(name, Record(_facts(optimizer, models) | dict(attrs or {})), chosen, state="watching")
     if store is not None:
         from nbtoolkit.store.files import Appender
 
@@ -105,7 +106,7 @@ def begin(
             stacklevel=3,
         )
     run.subject = subject
-    run.steps = Steps(run, loop, Schedule(chosen, loop, budget))
+    run.steps = Steps(run, loop, Schedule(chosen, loop, budget, run.draft))
     run.steps.attach()
     _watched[optimizer] = weakref.ref(run)
     return run
@@ -186,6 +187,8 @@ class Discovery:
         self._scaled = [(loss, scaled, scale)]
 
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if taps.is_silent(self):
+            return
         recent, self._recent = self._recent, []
         scaled, self._scaled = self._scaled, []
         if optimizer in self._known:

@@ -7,6 +7,7 @@ from nbtoolkit.instruments._base import Instrument as Instrument
 from nbtoolkit.instruments._base import Unknown as Unknown
 from nbtoolkit.instruments._base import Var as Var
 from nbtoolkit.instruments._base import instrument as instrument
+from nbtoolkit.instruments._base import on_host as on_host
 from nbtoolkit.instruments._batch_hessian_extremes import batch_hessian_extremes as batch_hessian_extremes
 from nbtoolkit.instruments._grad_norm import grad_norm as grad_norm
 from nbtoolkit.instruments._gradient_noise_scale import gradient_noise_scale as gradient_noise_scale
@@ -22,8 +23,11 @@ from nbtoolkit.instruments._step_alignment import step_alignment as step_alignme
 from nbtoolkit.instruments._step_time import step_time as step_time
 from nbtoolkit.instruments._top_eigenvalues import top_eigenvalues as top_eigenvalues
 from nbtoolkit.instruments._top_subspace_motion import top_subspace_motion as top_subspace_motion
+from nbtoolkit.instruments._trajectory_pca import trajectory_pca as trajectory_pca
 from nbtoolkit.instruments._update_ratio import update_ratio as update_ratio
 from nbtoolkit.instruments._weight_norm import weight_norm as weight_norm
+from nbtoolkit.numerics.loss_at import LossAt as LossAt
+from nbtoolkit.numerics.trajectory import Trajectory as Trajectory
 
 
 def known() -> dict[str, Instrument]:

@@ -1,7 +1,7 @@
 """The contract of an instrument: a pure function, declared with its outputs, cost and cadence."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +28,9 @@ NEEDS = {
     "live_loss": "0-d loss of this step with its graph, before backward() has used it up",
     "loss_at": "the probe's loss as a pure function of a dict of parameters",
     "memory": "dict of the instrument's own, empty at first, kept between its measurements in one run",
+    "trajectory": "copies of the parameters at the steps at which this was asked for, thinned; the newest is now",
+    "loss_at_or_none": "loss_at, or None where no probe was given",
+    "forks": "dict of fork -> dict of its parameters at this step of the run, or None where no copy was kept",
     "clock": "dict of seconds since this was last asked: steps, seconds, measuring",
 }
 
@@ -63,13 +66,27 @@ class Instrument:
 
     def __call__(self, *needs: Any, **settings: Any) -> dict[str, np.ndarray]:
         """Measure now: the declared outputs as NumPy arrays, the derived ones included."""
-        measured = {key: _host(value)[None] for key, value in self.measure(*needs, **settings).items()}
+        measured = {key: on_host(value)[None] for key, value in self.measure(*needs, **settings).items()}
         return {key: value[0] for key, value in self.finish(measured).items()}
 
     def measure(self, *needs: Any, **settings: Any) -> Outputs:
-        """The function's own outputs, left on their device."""
+        """The function's own outputs, left on their device; the last of one that yields."""
+        *_, outputs = self.stages(*needs, **settings)
+        return outputs
+
+    def stages(self, *needs: Any, **settings: Any) -> Iterator[Outputs]:
+        """The outputs as they get better; one stage where the function returns instead of yielding."""
         merged = {**self.settings, **self._checked(settings)} if settings else self.settings
-        return self.function(*needs, **merged)
+        outputs: Any = self.function(*needs, **merged)
+        if self.progressive:
+            yield from outputs
+        else:
+            yield outputs
+
+    @property
+    def progressive(self) -> bool:
+        """Whether the function yields ever better outputs."""
+        return inspect.isgeneratorfunction(self.function)
 
     def finish(self, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The declared outputs, from what `measure` gave, as rows ``(rows, ...)`` on the host.
@@ -98,7 +115,7 @@ class Instrument:
             "reference": self.reference,
             "every": self.every,
             "forward_passes": self.forward_passes(),
-            "settings": dict(self.settings),
+            "settings": {key: _plain(value) for key, value in self.settings.items()},
         }
 
     def _checked(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -123,7 +140,9 @@ def instrument(
     The parameters before ``/`` are what it needs of the loop (the keys of `NEEDS`); after ``*``
     come settings, each with a default. The function returns its outputs by name: 0-d tensors,
     numbers, tensors with the declared dims, or for one dim a list with an entry per label (None
-    where there is nothing to measure); `Unknown` where there is no value, and why. It must not
+    where there is nothing to measure); `Unknown` where there is no value, and why. One that yields
+    gives its outputs in stages, ever more complete; each is shown, the last is kept, and an
+    interrupt keeps the one before it. It must not
     change what it is given, and on the GPU it must not synchronise unless it declares a cost.
 
     Args:
@@ -188,7 +207,16 @@ def _signature(function: Callable[..., Outputs]) -> tuple[tuple[str, ...], dict[
     return tuple(needs), settings
 
 
-def _host(value: Any) -> np.ndarray:
+def _plain(setting: Any) -> Any:
+    """A setting as it can be stored: of parameters or a model only what they are."""
+    if isinstance(setting, (torch.Tensor, torch.nn.Module)):
+        return type(setting).__name__
+    if isinstance(setting, Mapping) and any(isinstance(value, torch.Tensor) for value in setting.values()):
+        return f"{len(setting)} tensors"
+    return setting
+
+
+def on_host(value: Any) -> np.ndarray:
     """A measured value as float64 on the host; this waits for the device."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", torch.float64).numpy()

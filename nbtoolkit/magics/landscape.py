@@ -10,7 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from nbtoolkit.errors import LandscapeError
-from nbtoolkit.magics import complete, execute, grammar
+from nbtoolkit.magics import complete, execute, grammar, words
 
 if TYPE_CHECKING:
     from nbtoolkit.capture import Run
@@ -58,7 +58,7 @@ class LandscapeMagics(Magics):
 
     def _status(self, command: grammar.Command) -> "list[Run]":
         if "--quiet" not in command.switches:
-            print("\n".join(_one_line(run) for run in self.runs) or "nothing is watched; %landscape -h shows how.")
+            print("\n".join(words.one_line(run) for run in self.runs) or "nothing is watched; %landscape -h shows how.")
         return self.runs
 
     def _watch(self, command: grammar.Command) -> "Run":
@@ -86,20 +86,25 @@ class LandscapeMagics(Magics):
     def _measure(self, command: grammar.Command) -> Any:
         name, *pairs = command.words
         instrument = self._instrument(name)
-        settings = {key: self._value(value) for key, value in _pairs(pairs)}
+        settings = {key: self._value(value) for key, value in words.pairs("measure", pairs)}
         run = self._current()
-        measured = run.measure(instrument, **self._probe(command), **settings)
-        if not command.switches & {"--quiet", "--output"}:
-            from nbtoolkit.widget import show
+        probe = self._probe(command)
+        if command.switches & {"--quiet", "--output"}:
+            return run.measure(instrument, **probe, **settings)
+        from nbtoolkit.widget import following, show
 
+        if not instrument.progressive:
+            measured = run.measure(instrument, **probe, **settings)
             show(run, names=[instrument.name])
-        return measured
+            return measured
+        with following(run, [instrument.name]):
+            return run.measure(instrument, **probe, **settings)
 
     def _list(self, command: grammar.Command) -> Any:
         from nbtoolkit.instruments import known
 
         if "--quiet" not in command.switches:
-            print("\n".join(_entry(item) for item in known().values()))
+            print("\n".join(words.entry(item) for item in known().values()))
         return known()
 
     def _save(self, command: grammar.Command) -> Any:
@@ -117,7 +122,7 @@ class LandscapeMagics(Magics):
     def _stop(self, command: grammar.Command) -> "Run":
         run = self._current()
         run.detach()
-        self._say(command, _one_line(run))
+        self._say(command, words.one_line(run))
         return run
 
     # -- the cell --------------------------------------------------------------------------
@@ -248,36 +253,9 @@ class LandscapeMagics(Magics):
     def _help(self, command: grammar.Command, cell: str | None) -> None:
         if command.verb == "measure" and command.words:
             instrument = self._instrument(command.words[0])
-            print(_entry(instrument), instrument.doc, sep="\n\n")
+            print(words.entry(instrument), instrument.doc, sep="\n\n")
             return
         print(grammar.help_text("%%" if cell is not None else command.verb or None))
-
-
-def _pairs(words: list[str]) -> list[tuple[str, str]]:
-    for word in words:
-        if "=" not in word:
-            raise UsageError(f"measure got {word!r}; settings are written SETTING=VALUE.")
-    return [(word.partition("=")[0], word.partition("=")[2]) for word in words]
-
-
-def _one_line(run: "Run") -> str:
-    now = run.status()
-    notes = f"; {now.notes[-1]}" if now.notes else ""
-    return f"{run.name}: {now.state}, step {now.step}, {now.share:.1%} of the time spent measuring{notes}"
-
-
-def _entry(instrument: "Instrument") -> str:
-    outputs = ", ".join(
-        f"{key}({', '.join(('step', *var.dims))}) [{var.units}]" for key, var in instrument.outputs.items()
-    )
-    settings = ", ".join(f"{key}={value!r}" for key, value in instrument.settings.items()) or "none"
-    passes = instrument.forward_passes()
-    cost = "cost not declared" if passes != passes else f"costs {passes:g} forward passes"
-    return (
-        f"{instrument.name}: {instrument.doc.splitlines()[0] if instrument.doc else ''}\n"
-        f"    gives {outputs}\n"
-        f"    needs {', '.join(instrument.needs)}; settings {settings}; every {instrument.every} steps; {cost}"
-    )
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

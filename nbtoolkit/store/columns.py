@@ -61,22 +61,36 @@ class Columns:
             labels: for each dim the labels of these values; new ones widen the arrays with NaN.
         """
         end = self._length + len(steps)
-        self._widen(labels or {})
+        self.widen(labels or {})
         self._grow(end)
         rows = slice(self._length, end)
         self._steps[rows] = steps
         for key, array in self._values.items():
-            if key not in values:
-                array[rows] = np.nan
-                continue
-            places = [self._places(dim, labels) for dim in self.variables[key].dims]
-            if all(place is None for place in places):
-                array[rows] = values[key]
-                continue
-            array[rows] = np.nan
-            whole = [range(array.shape[axis + 1]) if p is None else p for axis, p in enumerate(places)]
-            array[np.ix_(range(rows.start, rows.stop), *whole)] = values[key]
+            self._place(array[rows], key, values, labels)
         self._length = end
+
+    def placed(
+        self, values: Mapping[str, np.ndarray], labels: Mapping[str, Sequence[Any]] | None = None
+    ) -> dict[str, np.ndarray]:
+        """The rows that `append` would add, as arrays of their own; nothing is added."""
+        count = max(map(len, values.values()), default=0)
+        rows = {key: np.empty(self._shape(key, count)) for key in self.variables}
+        for key, array in rows.items():
+            self._place(array, key, values, labels)
+        return rows
+
+    def _place(
+        self, rows: np.ndarray, key: str, values: Mapping[str, np.ndarray], labels: Mapping[str, Sequence[Any]] | None
+    ) -> None:
+        """Write the values of one variable where their labels stand; NaN elsewhere."""
+        places = [self._places(dim, labels) for dim in self.variables[key].dims]
+        if key in values and all(place is None for place in places):
+            rows[:] = values[key]
+            return
+        rows[:] = np.nan
+        if key in values:
+            whole = [range(rows.shape[axis + 1]) if p is None else p for axis, p in enumerate(places)]
+            rows[np.ix_(range(len(rows)), *whole)] = values[key]
 
     def missing(self, variable: str, step: int, reason: str, times: int = 1) -> None:
         """Remember why ``variable`` is NaN at ``step`` (and at ``times - 1`` later rows)."""
@@ -120,7 +134,8 @@ class Columns:
     def _shape(self, key: str, rows: int) -> tuple[int, ...]:
         return (rows, *(len(self.labels[dim]) for dim in self.variables[key].dims))
 
-    def _widen(self, labels: Mapping[str, Sequence[Any]]) -> None:
+    def widen(self, labels: Mapping[str, Sequence[Any]]) -> None:
+        """Make room for labels; in the rows held, new ones are NaN."""
         grown = False
         for dim, names in labels.items():
             known = set(self.labels[dim])

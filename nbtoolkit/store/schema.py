@@ -21,8 +21,12 @@ DIMS = {
     "rank": "place of an eigenvalue, the largest first",
     "radius": "radius of a perturbation",
     "bin": "centre of a histogram bin",
-    "alpha": "first coordinate of a slice",
-    "beta": "second coordinate of a slice",
+    "alpha": "first coordinate of a slice, in units of its first direction",
+    "beta": "second coordinate of a slice, in units of its second direction",
+    "snapshot": "index of a kept copy of the parameters, the oldest first",
+    "other": "index of the other of two kept copies",
+    "layer_other": "name of the other of two modules",
+    "pc": "place of a principal component, the largest first",
     "task_trained": "name of the task trained last",
     "task_evaluated": "name of the task evaluated",
     "example": "index of a training example",
@@ -45,6 +49,7 @@ class Var:
         scale: ``"log"`` for positive quantities spread over decades.
         error: name of the output that holds the standard error or bound of this one, with the same dims.
         line: what this one is read against: a constant, or the name of an output without dims.
+        path: name of the output with the dims snapshot and pc that holds a path drawn on this slice.
 
     Raises:
         InstrumentError: a dim is not in `DIMS`, the scale is not in `SCALES`, or the line is no finite number.
@@ -56,6 +61,7 @@ class Var:
     scale: str = "linear"
     error: str = ""
     line: str | float = ""
+    path: str = ""
 
     def __post_init__(self) -> None:
         """Refuse words that have no meaning here."""
@@ -75,30 +81,31 @@ class Var:
     def attrs(self) -> dict[str, Any]:
         """The xarray attributes of the variable."""
         told = {"long_name": self.long_name, "units": self.units, "scale": self.scale}
-        return told | {key: value for key in ("error", "line") if (value := getattr(self, key)) != ""}
+        return told | {key: value for key in ("error", "line", "path") if (value := getattr(self, key)) != ""}
 
     @classmethod
     def read(cls, dims: tuple[str, ...], attrs: Mapping[str, Any]) -> "Var":
         """The declaration of a stored variable, from its dims besides ``step`` and what `attrs` gave."""
-        words = {key: str(attrs.get(key, "")) for key in ("units", "long_name", "scale", "error")}
+        words = {key: str(attrs.get(key, "")) for key in ("units", "long_name", "scale", "error", "path")}
         line = attrs.get("line", "")
         return cls(dims, **words, line=line if isinstance(line, str) else float(line))
 
 
 def companions(variables: Mapping[str, Var]) -> set[str]:
-    """Names of the variables that are the error or the line of another: drawn with it, never on their own."""
-    told = {name for var in variables.values() for name in (var.error, var.line) if isinstance(name, str)}
+    """Names of the variables that are the error, line or path of another: drawn with it, never on their own."""
+    told = {name for var in variables.values() for name in (var.error, var.line, var.path) if isinstance(name, str)}
     return told & set(variables)
 
 
 def check_companions(variables: Mapping[str, Var]) -> None:
-    """Refuse an error or a line that is not there to be drawn.
+    """Refuse an error, a line or a path that is not there to be drawn.
 
     Raises:
-        InstrumentError: an ``error`` names no other variable with the same dims, or a ``line`` none without dims.
+        InstrumentError: an ``error`` names no other variable with the same dims, a ``line`` none without dims, or a
+            ``path`` none with the dims snapshot and pc.
     """
     for name, var in variables.items():
-        for word, dims in (("error", var.dims), ("line", ())):
+        for word, dims in (("error", var.dims), ("line", ()), ("path", ("snapshot", "pc"))):
             other = getattr(var, word)
             if other == "" or not isinstance(other, str):
                 continue

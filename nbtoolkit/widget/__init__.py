@@ -1,7 +1,7 @@
 """The only part that talks to a browser: the Board, its messages, and pages that need no kernel."""
 
 from nbtoolkit.widget.board import Board
-from nbtoolkit.widget.display import show
+from nbtoolkit.widget.display import following, show
 from nbtoolkit.widget.export import export_html
 
-__all__ = ["Board", "export_html", "show"]
+__all__ = ["Board", "export_html", "following", "show"]

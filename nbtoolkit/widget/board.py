@@ -102,7 +102,7 @@ class Board(anywidget.AnyWidget):
 
     def _post(self, make: Any) -> None:
         self._seq += 1
-        head, buffers = make(self.run.record, self._sent, self._seq, self._status())
+        head, buffers = make(self.run.record, self._sent, self._seq, self._status(), self.run.drafts.rows())
         self.send(head, buffers=buffers)
 
     def _status(self) -> dict[str, Any]:

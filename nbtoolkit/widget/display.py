@@ -1,7 +1,8 @@
 """Put a run on the screen."""
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nbtoolkit.widget.board import Board
@@ -25,6 +26,26 @@ def show(run: Any, *, names: Sequence[str] | None = None) -> Board:
     elif _in_notebook():
         _display_picture(board)
     return board
+
+
+@contextlib.contextmanager
+def following(run: Any, names: Sequence[str]) -> Iterator[Board]:
+    """The Board of a run, displayed now and kept up to date while the block measures something."""
+    board = Board(run, names)
+    if _in_notebook():
+        _display(board)
+    ended = run.state != "watching"
+    listener: Any = (lambda _: board.update()) if ended else _follow(board)
+    run.listeners.append(listener)
+    try:
+        yield board
+    finally:
+        board.update()
+        if ended:
+            run.listeners.remove(listener)
+            board.finish()
+            if _in_notebook():
+                _display_picture(board)
 
 
 def _follow(board: Board) -> Any:

@@ -1,14 +1,15 @@
 """The messages a Board sends: a small JSON head and float64 buffers.
 
-A head is ``{"op", "seq", "status", "series": [{"key", "x", "y", "width"}]}``. ``x`` and ``y`` are places in the list
-of buffers: the steps, which the variables of a group share, and the values, row by row, ``width`` to a row.
-``append`` adds rows; ``reset`` replaces all that the browser has.
+A head is ``{"op", "seq", "status", "series": [{"key", "x", "y", "width"}], "drafts": [...]}``. ``x`` and ``y`` are
+places in the list of buffers: the steps, which the variables of a group share, and the values, row by row, ``width`` to
+a row. ``append`` adds rows; ``reset`` replaces all that the browser has. Drafts are the rows of measurements under way:
+each message replaces all of them.
 """
 
 import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -25,9 +26,12 @@ UPDATE = 20_000  # values of a variable in one update
 FEW = 8  # columns up to which a variable is drawn as curves
 
 Message = tuple[dict[str, Any], list[Any]]
+Drafts = Mapping[str, tuple[np.ndarray, dict[str, np.ndarray]]]  # step and values of one row, by group
 
 
-def append(record: Record, sent: dict[str, int], seq: int, status: dict[str, Any]) -> Message:
+def append(
+    record: Record, sent: dict[str, int], seq: int, status: dict[str, Any], drafts: Drafts | None = None
+) -> Message:
     """The rows that came since ``sent`` (rows by group), which is moved on to now; of wide fields every n-th."""
     series: list[dict[str, Any]] = []
     buffers: list[Any] = []
@@ -39,10 +43,12 @@ def append(record: Record, sent: dict[str, int], seq: int, status: dict[str, Any
             stride = -(-len(steps) * width // UPDATE)
             kept = slice((len(steps) - 1) % stride, None, stride) if stride > 1 else slice(None)
             _add(series, buffers, name, steps[kept], {key: array[kept] for key, array in values.items()})
-    return {"op": "append", "seq": seq, "status": status, "series": series}, buffers
+    return _message("append", seq, status, series, buffers, drafts)
 
 
-def reset(record: Record, sent: dict[str, int], seq: int, status: dict[str, Any]) -> Message:
+def reset(
+    record: Record, sent: dict[str, int], seq: int, status: dict[str, Any], drafts: Drafts | None = None
+) -> Message:
     """All rows, thinned to what a screen can show; ``sent`` is moved on to now."""
     series: list[dict[str, Any]] = []
     buffers: list[Any] = []
@@ -58,7 +64,7 @@ def reset(record: Record, sent: dict[str, int], seq: int, status: dict[str, Any]
             leader = values[leading.get(key, key)]
             kept = thin(steps, leader.reshape(len(steps), math.prod(leader.shape[1:])))
             _add(series, buffers, name, steps[kept], {key: array[kept]})
-    return {"op": "reset", "seq": seq, "status": status, "series": series}, buffers
+    return _message("reset", seq, status, series, buffers, drafts)
 
 
 def thin(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -85,6 +91,13 @@ def pack(message: Message) -> bytes:
     text = json.dumps({**head, "sizes": [len(part) for part in parts]}).encode()
     text += b" " * (-(len(text) + 8) % 8)
     return b"".join([struct.pack("<II", len(text), 0), text, *parts])
+
+
+def _message(op: str, seq: int, status: dict[str, Any], series: list, buffers: list, drafts: Drafts | None) -> Message:
+    under_way: list[dict[str, Any]] = []
+    for name, (steps, values) in (drafts or {}).items():
+        _add(under_way, buffers, name, steps, values)
+    return {"op": op, "seq": seq, "status": status, "series": series, "drafts": under_way}, buffers
 
 
 def _add(series: list, buffers: list, name: str, steps: np.ndarray, values: dict[str, np.ndarray]) -> None:

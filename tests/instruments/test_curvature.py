@@ -170,7 +170,7 @@ def trained(
         loss_at(dict(model.named_parameters())).backward()
         optimizer.step()
     loop = Loop(optimizer, {"model": model}, loss_at)
-    loop.begin(remember_initial=False, keep_params=False)
+    loop.begin(0, remember_initial=False, keep_params=False)
     return model, optimizer, loop, loop.curvature().hessian().dense()
 
 
@@ -209,7 +209,7 @@ def test_with_sgd_it_is_the_sharpness_and_groups_are_scaled_to_the_first() -> No
     first, *rest = model.parameters()
     optimizer = torch.optim.SGD([{"params": [first], "lr": 0.1}, {"params": rest, "lr": 0.4}], lr=0.1)
     loop = Loop(optimizer, {"model": model}, loss_at)
-    loop.begin(remember_initial=False, keep_params=False)
+    loop.begin(0, remember_initial=False, keep_params=False)
     rates = (
         torch.cat([torch.full((p.numel(),), 0.1 if p is first else 0.4) for p in model.parameters()]).double().sqrt()
     )
@@ -222,6 +222,6 @@ def test_before_the_first_step_adam_has_no_preconditioner() -> None:
     model, loss_at, _ = network()
     optimizer = torch.optim.Adam(model.parameters())
     loop = Loop(optimizer, {"model": model}, loss_at)
-    loop.begin(remember_initial=False, keep_params=False)
+    loop.begin(0, remember_initial=False, keep_params=False)
     found = preconditioned_sharpness.measure(loop.curvature(), loop.optimizer_state(), {})
     assert "no state yet" in found["preconditioned_sharpness"].reason

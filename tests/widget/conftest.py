@@ -2,11 +2,13 @@
 
 import threading
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pytest
 
+from nbtoolkit.capture.drafts import Drafts
 from nbtoolkit.capture.run import Status
 from nbtoolkit.store.columns import Record
 from nbtoolkit.store.schema import Var
@@ -23,6 +25,11 @@ class FakeRun:
     lock: Any = field(default_factory=threading.RLock)
     notes: list[str] = field(default_factory=list)
     step: int = 0
+
+    @cached_property
+    def drafts(self) -> Drafts:
+        """Measurements under way."""
+        return Drafts(self.record, lambda: None)
 
     def status(self) -> Status:
         return Status(self.step, 123.0, 4.5, 0.031, self.state, list(self.notes))
