@@ -8,6 +8,7 @@ from torch import Tensor
 from nbtoolkit.numerics.flat import Flat
 from nbtoolkit.numerics.loss_at import LossAt
 from nbtoolkit.numerics.products import fresh_leaves, trainable
+from nbtoolkit.numerics.trees import layer_of
 
 
 def leaves(loss_at: LossAt, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -15,6 +16,11 @@ def leaves(loss_at: LossAt, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
     own = dict(loss_at.model.named_parameters(remove_duplicate=False))
     trained = {loss_at.prefix + name for name, param in own.items() if param.requires_grad}
     return {name: param.detach().requires_grad_(name in trained) for name, param in params.items()}
+
+
+def layers(loss_at: LossAt, params: Mapping[str, Tensor]) -> list[str]:
+    """The labels of the dim ``layer``: modules with trained parameters of their own."""
+    return list(dict.fromkeys(layer_of(name) for name in trainable(leaves(loss_at, params))))
 
 
 def gradient(loss_at: LossAt, at: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -54,7 +54,7 @@ def difference(after: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> dic
 def clone(tree: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A detached copy of every tensor."""
     tensors = [tensor.detach() for tensor in tree.values()]
-    if all(tensor.is_cuda for tensor in tensors):  # one kernel for all of them
+    if tensors and all(tensor.is_cuda for tensor in tensors):  # one kernel for all of them
         return dict(zip(tree, torch._foreach_mul(tensors, 1), strict=True))
     return dict(zip(tree, [tensor.clone() for tensor in tensors], strict=True))
 

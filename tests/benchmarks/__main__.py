@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks import curvature, peers, problems, sides
+from tests.benchmarks import curvature, landscape, peers, problems, sides
 from tests.benchmarks.interleave import compare
 
 LOAD_EXT = """
@@ -39,6 +39,7 @@ def main() -> None:
         print("\n".join(ratio.row() for ratio in ratios if ratio.problem == name), flush=True)
 
     curved = curvature.run()
+    slices = landscape.run()
     memory = json.loads(_fresh("-m", "tests.benchmarks.memory"))
     load_ext = sorted(float(_fresh("-c", LOAD_EXT).split()[-1]) for _ in range(5))[2]
     print(f"\n1e6 steps x 20 scalars: {memory['held_mb']:.0f} MB held, {memory['peak_mb']:.0f} MB at the most")
@@ -50,6 +51,7 @@ def main() -> None:
         "machine": {"processor": platform.machine(), "python": platform.python_version(), "torch": torch.__version__},
         "ratios": [ratio.json() for ratio in ratios],
         "curvature": curved,
+        "landscape": slices,
         "memory": memory,
         "load_ext_seconds": load_ext,
     }
