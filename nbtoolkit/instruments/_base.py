@@ -52,7 +52,7 @@ class Instrument:
     ``watch(..., instruments=[...])``.
     """
 
-    function: Callable[..., Outputs]
+    function: Callable[..., Outputs | Iterator[Outputs]]
     name: str
     outputs: Mapping[str, Var]
     needs: tuple[str, ...]
@@ -134,7 +134,7 @@ def instrument(
     reference: str = "",
     derive: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]] | None = None,
     labels: Mapping[str, Callable[[Mapping[str, Any]], Sequence[Any]]] | None = None,
-) -> Callable[[Callable[..., Outputs]], Instrument]:
+) -> Callable[[Callable[..., Outputs | Iterator[Outputs]]], Instrument]:
     """Declare a function as an instrument.
 
     The parameters before ``/`` are what it needs of the loop (the keys of `NEEDS`); after ``*``
@@ -162,7 +162,7 @@ def instrument(
         InstrumentError: a need is not in `NEEDS`, a setting has no default, or nothing is declared.
     """
 
-    def declare(function: Callable[..., Outputs]) -> Instrument:
+    def declare(function: Callable[..., Outputs | Iterator[Outputs]]) -> Instrument:
         name = function.__name__
         needs, settings = _signature(function)
         unknown = [need for need in needs if need not in NEEDS]
@@ -192,7 +192,7 @@ def instrument(
     return declare
 
 
-def _signature(function: Callable[..., Outputs]) -> tuple[tuple[str, ...], dict[str, Any]]:
+def _signature(function: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
     needs, settings = [], {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.POSITIONAL_ONLY:

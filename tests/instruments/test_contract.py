@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import nbtoolkit
 from nbtoolkit import panels
+from nbtoolkit.capture.copies import Copies
 from nbtoolkit.capture.loop import Loop
 from nbtoolkit.errors import InstrumentError
 from nbtoolkit.instruments import NEEDS, Instrument, Unknown, Var, instrument, known
@@ -25,8 +26,10 @@ FORWARD_BATCH = 128  # so large that the vectors of a Lanczos basis weigh little
 ON_AN_MLP = {"gradient_noise_scale"}
 # At a size that the probe of these tests allows.
 SETTINGS: dict[str, dict[str, Any]] = {
+    "barrier_matrix": {"copies": 4},
     "batch_hessian_extremes": {"sizes": (32, 64), "steps": 5},
     "gradient_noise_scale": {"population": FORWARD_BATCH},
+    "landscape_slice": {"points": 7},
 }
 
 
@@ -36,7 +39,10 @@ def gathered(item: Instrument | None = None) -> tuple[problems.Problem, Loop]:
     problem = problems.mlp() if on_an_mlp else problems.cnn()
     shape = (8,) if on_an_mlp else (1, 8, 8)
     probe = (torch.randn(FORWARD_BATCH, *shape), torch.randint(0, 3, (FORWARD_BATCH,)))
-    loop = Loop(problem.optimizer, problem.models, LossAt(problem.model, probe, F.cross_entropy))
+    twin = Copies([3])
+    twin.take(3, {name: param + 0.01 for name, param in problem.model.named_parameters()})
+    loss_at = LossAt(problem.model, probe, F.cross_entropy)
+    loop = Loop(problem.optimizer, problem.models, loss_at, forks={"twin": twin})
     for step in range(3):  # copies of earlier parameters
         loop.begin(step, remember_initial=False, keep_params=False)
         loop.trajectory()

@@ -61,3 +61,14 @@ def test_copies_kept_while_training_serve_after_the_run() -> None:
     after = run.measure(trajectory_pca, components=3).isel(step=-1)
     assert after["snapshot_step"].values[:5].tolist() == [0, 10, 20, 30, 35]
     assert np.isfinite(after["explained"].values).all()
+
+
+def test_room_for_more_copies_is_no_sign_of_a_training_gone_wrong() -> None:
+    problem = problems.mlp()
+    with nbtoolkit.watch(
+        problem.model, problem.optimizer, instruments=[trajectory_pca.using(every=1)], budget=1e9
+    ) as run:
+        problem.train(5)
+    assert np.isnan(run["trajectory_pca"]["coordinates"].values[-1]).any()
+    assert not run.notes
+    assert "first_non_finite_step" not in run["trajectory_pca"].attrs
