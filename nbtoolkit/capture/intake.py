@@ -10,6 +10,7 @@ from nbtoolkit.capture.stretch import Block
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument, Unknown
 from nbtoolkit.store.columns import Columns
+from nbtoolkit.store.schema import DIMS, ROOM
 
 
 def take(block: Block, columns: Columns, instrument: Instrument | None, note: Callable[[str], None]) -> None:
@@ -28,6 +29,7 @@ def take(block: Block, columns: Columns, instrument: Instrument | None, note: Ca
             _explain_holes(block, columns)
             _flag_non_finite(block, columns, note)
             values = block.values if instrument is None else instrument.finish(_masked(block))
+            values = {key: array for key, array in values.items() if not _unknown(key, array, block, columns)}
             _check_shapes(values, columns, block.labels)
             _explain_derived(block, columns, values)
         except Exception as error:
@@ -59,6 +61,11 @@ def _masked(block: Block) -> dict[str, np.ndarray]:
     return values
 
 
+def _unknown(output: str, array: np.ndarray, block: Block, columns: Columns) -> bool:
+    """Whether this stands for an output with dims that has no value at all, beside others that have."""
+    return array.ndim == 1 and output in block.holes and bool(columns.variables[output].dims)
+
+
 def _check_shapes(values: Mapping[str, np.ndarray], columns: Columns, labels: Mapping[str, Any]) -> None:
     for output, array in values.items():
         dims = columns.variables[output].dims
@@ -83,6 +90,8 @@ def _explain_holes(block: Block, columns: Columns) -> None:
 def _flag_non_finite(block: Block, columns: Columns, note: Callable[[str], None]) -> None:
     """A value that was measured and is NaN or infinite is kept, and said."""
     for output, array in block.values.items():
+        if output in columns.variables and ROOM.intersection(columns.variables[output].dims):
+            continue
         wrong = ~np.isfinite(array)
         if output in block.holes:
             wrong = wrong.reshape(len(array), -1)
@@ -109,6 +118,20 @@ def dim_labels(columns: Columns, values: Mapping[str, np.ndarray], known: Mappin
         for dim, size in zip(columns.variables[key].dims, array.shape[1:], strict=True):
             labels[dim] = known.get(dim, range(size))
     return labels
+
+
+def scalars(values: Mapping[str, Any], instruments: Mapping[str, Any]) -> dict[str, Tensor | float]:
+    """What the user logs, by names that are free.
+
+    Raises:
+        WatchError: a value is no scalar, or its name means something else.
+    """
+    for name in values:
+        if not name.isidentifier() or name in DIMS:
+            raise WatchError(f"run.log got the name {name!r}; use letters, digits and '_', and no name of a dim.")
+        if name in instruments:
+            raise WatchError(f"run.log({name}=...): {name!r} is an instrument of this run; use another name.")
+    return {name: scalar(name, value) for name, value in values.items()}
 
 
 def scalar(name: str, value: Any) -> Tensor | float:

@@ -96,6 +96,10 @@ class Loop:
         grads = self.grads()
         self._grads = {**grads, **trees.clone({name: grad for name, grad in grads.items() if grad is not None})}
 
+    def inherit(self, other: "Loop") -> None:
+        """Count from where ``other`` began, of which this is a fork, and look at the same probe."""
+        self._initial, self.probe = dict(other._initial), other.probe
+
     def end(self) -> None:
         """End a step: let go of everything that belonged to it, so that its memory is free for the next."""
         self.current_loss = None
@@ -124,6 +128,7 @@ class Loop:
             "term": tuple(self._terms),
             "fork": tuple(self._forks),
         }
+        known["layer_other"] = known["layer"]
         known |= {dim: tuple(of(instrument.settings)) for dim, of in instrument.labels.items()}
         dims = {dim for var in instrument.outputs.values() for dim in var.dims}
         return {dim: known[dim] for dim in known if dim in dims}

@@ -38,7 +38,7 @@ class Subject:
     ) -> None:
         self._optimizer = weakref.ref(optimizer)
         self._models = {name: weakref.ref(model) for name, model in models.items()}
-        self._loss, self._probe = loss, probe
+        self.probing = {"loss": loss, "probe": probe}
         self._passed = Trajectory()  # of the run, also after its end
         self.forks: dict[str, Copies] = {}
 
@@ -55,7 +55,7 @@ class Subject:
                 "the model or the optimizer of this run no longer exists, so nothing more can be measured."
             )
         if probe is None and loss is None:
-            loss, probe = self._loss, self._probe
+            loss, probe = self.probing["loss"], self.probing["probe"]
         return Loop(optimizer, models, loss_of(models, loss, probe), self._passed, self.forks)
 
 

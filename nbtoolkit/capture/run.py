@@ -7,9 +7,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from torch import Tensor
-
-from nbtoolkit.capture import intake, once, taps
+from nbtoolkit.capture import between, intake, taps
 from nbtoolkit.capture.drafts import Drafts
 from nbtoolkit.capture.rows import Rows
 from nbtoolkit.capture.status import Status, ended_by
@@ -17,11 +15,12 @@ from nbtoolkit.capture.stretch import Labels
 from nbtoolkit.errors import LandscapeError, WatchError
 from nbtoolkit.instruments import Instrument, Unknown
 from nbtoolkit.store.columns import Record
-from nbtoolkit.store.schema import DIMS, Var
+from nbtoolkit.store.schema import Var
 
 if TYPE_CHECKING:
     import xarray
 
+    from nbtoolkit.capture.copies import Copies
     from nbtoolkit.capture.once import Subject
     from nbtoolkit.capture.steps import Steps
     from nbtoolkit.store.files import Appender
@@ -40,6 +39,7 @@ class Run:
     def __init__(self, name: str, record: Record, instruments: Sequence[Instrument] = (), state: str = "saved") -> None:
         self.name = name
         self.record = record
+        self.attached = tuple(instruments)
         self.instruments: dict[str, Instrument] = {}
         self.state = state
         self.step = int(record.attrs.get("steps", 0))
@@ -50,6 +50,9 @@ class Run:
         self.subject: Subject | None = None
         self.appender: Appender | None = None
         self.drafts = Drafts(record, self._tell)
+        self.forks: list[Run] = []
+        self.twin: Run | None = None  # the fork that is being trained at this moment
+        self.copies: Copies | None = None  # of a fork: its parameters along the way
         self._started = self.next_flush = perf_counter()
         self._elapsed = float(record.attrs.get("elapsed", 0.0))
         self._measuring = float(record.attrs.get("measuring", 0.0))
@@ -80,7 +83,7 @@ class Run:
         measuring = self.steps.measuring if self.steps else self._measuring
         return Status(
             step=self.step,
-            steps_per_second=self.step / elapsed if elapsed else 0.0,
+            steps_per_second=(self.step - self.record.attrs.get("fork_step", 0)) / elapsed if elapsed else 0.0,
             elapsed=elapsed,
             share=min(1.0, measuring / elapsed) if elapsed else 0.0,
             state=self.state,
@@ -107,22 +110,20 @@ class Run:
         Raises:
             WatchError: a value is not a scalar, or its name is that of an instrument.
         """
-        for name in values:
-            if not name.isidentifier() or name in DIMS:
-                raise WatchError(f"run.log got the name {name!r}; use letters, digits and '_', and no name of a dim.")
-            if name in self.instruments:
-                raise WatchError(f"run.log({name}=...): {name!r} is an instrument of this run; use another name.")
-        scalars = {name: intake.scalar(name, value) for name, value in values.items()}
+        if self.twin is not None:
+            return self.twin.log(**values)
+        scalars = intake.scalars(values, self.instruments)
         with self.lock:
             for name, scalar in scalars.items():
                 self.record.group(name, {name: Var((), units="1", long_name=name)}, {"reference": "run.log"})
                 self.rows.add(name, self.step, {name: scalar}, NO_LABELS)
-            self._kept()
+            self.kept()
 
     def log_terms(self, **terms: Any) -> None:
         """Name the additive terms of this step's loss, e.g. ``run.log_terms(ce=ce, decay=decay)``."""
-        if self.steps is not None:
-            self.steps.loop.set_terms(terms)
+        run = self.twin or self
+        if run.steps is not None:
+            run.steps.loop.set_terms(terms)
 
     # -- keeping and ending ----------------------------------------------------------------
 
@@ -139,34 +140,8 @@ class Run:
             self._stamp()
             return save(self.record, path)
 
-    def measure(
-        self, instrument: Instrument, *, loss: Callable[..., Tensor] | None = None, probe: Any = None, **settings: Any
-    ) -> "xarray.Dataset":
-        """Measure one instrument once, now, between steps or after the last one.
-
-        Args:
-            instrument: what to measure; it need not be attached.
-            loss: of the probe, as `watch` takes it; by default what was given there.
-            probe: its data.
-            settings: of the instrument.
-
-        Returns:
-            Its Dataset in this run, the new row last.
-
-        Raises:
-            WatchError: the run was read from a file, its model is gone, the instrument needs what exists only within
-                a step, or the loss of a probe that was not given.
-        """
-        if self.subject is None:
-            raise WatchError(f"{self.name} is {self.state}: there is no model to measure, only what was recorded.")
-        own = self.steps is not None and loss is None and probe is None
-        once.measure(
-            self,
-            self.steps.loop if own and self.steps else self.subject.loop(loss, probe),
-            instrument.using(**settings),
-        )
-        self._kept()
-        return self[instrument.name]
+    measure = between.measure
+    fork = between.fork
 
     def detach(self, state: str = "finished") -> None:
         """Stop watching: remove all hooks, keep everything measured. Safe to repeat."""
@@ -195,6 +170,22 @@ class Run:
         """Detach; an exception goes on its way with our own frames taken out of its traceback."""
         self.detach(ended_by(error))
         taps.hide_frames(tb)
+
+    # -- resting while a fork is trained ---------------------------------------------------
+
+    def fall_asleep(self) -> None:
+        """See no step for a while; nothing that has been measured refers to the loop's tensors any more."""
+        with self.lock:
+            self._collect(wait=True)
+        if self.steps is not None:
+            self.steps.asleep = True
+
+    def wake(self, seconds: float) -> None:
+        """See steps again; the ``seconds`` between were no part of this run."""
+        self.twin = None
+        if self.steps is not None:
+            self._started += seconds
+            self.steps.woken(seconds)
 
     # -- what Steps tells ------------------------------------------------------------------
 
@@ -260,7 +251,7 @@ class Run:
         for block in self.rows.arrived(wait=wait):
             intake.take(block, self.record.groups[block.group], self.instruments.get(block.group), self.note)
 
-    def _kept(self) -> None:
+    def kept(self) -> None:
         """A row that comes after the end goes to the store at once; until then the writing thread takes it."""
         if self.appender is not None and self.state != "watching":
             self._collect(wait=True)

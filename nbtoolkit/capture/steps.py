@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nbtoolkit.capture import taps
+from nbtoolkit.capture import names, taps
 from nbtoolkit.capture.live import Live
 from nbtoolkit.capture.loop import Loop
 from nbtoolkit.capture.losses import Losses
@@ -62,15 +62,18 @@ class Steps:
         taps.add(self)
 
     def detach(self) -> None:
-        """Remove the hooks; safe to repeat."""
+        """Remove the hooks, and be deaf should they be put back; safe to repeat."""
+        self.asleep = True
         taps.remove(self)
         for handle in self._handles:
             handle.remove()
         self._handles = []
 
     def midway(self) -> bool:
-        """Whether a step has begun: it is being made, or a backward pass of it has run."""
-        return self._depth > 0 or bool(self.losses.pending)
+        """Whether a step is being made, or a backward pass has run that cannot be that of another optimizer."""
+        if self._depth > 0:
+            return True
+        return self.losses.pending > 0 and not names.any_optimizer_besides([self.loop.optimizer])
 
     def belongs_here(self) -> bool:
         """Whether this thread makes the steps, as far as is known: before the first, the one that began the watch."""

@@ -4,6 +4,7 @@ Installed when the first watcher arrives and removed with the last, in whatever 
 come and go. Each wrap tells the watchers and calls the original; nothing else.
 """
 
+import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -41,13 +42,14 @@ NO_BACKWARD = -1
 
 _coming_and_going = threading.RLock()
 _watchers: list[Watcher] = []
+_resting: list[Watcher] = []  # told nothing for a while
 _originals: list[tuple[Any, str, Callable[..., Any], Callable[..., Any]]] = []
 
 
 def add(watcher: Watcher) -> None:
     """Tell ``watcher`` from now on."""
     with _coming_and_going:
-        if not _watchers:
+        if not _originals:
             _install(torch.autograd, "backward", _backward)
             _install(Optimizer, "zero_grad", _zero_grad)
             _install(nn.Module, "zero_grad", _zero_grad)
@@ -58,13 +60,35 @@ def add(watcher: Watcher) -> None:
 def remove(watcher: Watcher) -> None:
     """Tell ``watcher`` no more; the last to go takes the wraps along."""
     with _coming_and_going:
-        if watcher in _watchers:
-            _watchers.remove(watcher)
-        while _originals and not _watchers:
+        for among in (_watchers, _resting):
+            if watcher in among:
+                among.remove(watcher)
+        while _originals and not (_watchers or _resting):
             owner, name, original, wrap = _originals.pop()
             # Somebody may have wrapped our wrap; theirs stays, and ours then tells nobody.
             if getattr(owner, name) is wrap:
                 setattr(owner, name, original)
+
+
+@contextlib.contextmanager
+def silence(chosen: Callable[[Watcher], bool]) -> Iterator[None]:
+    """Tell the watchers that are ``chosen`` nothing of what happens within the block."""
+    with _coming_and_going:
+        resting = [watcher for watcher in _watchers if chosen(watcher)]
+        _watchers[:] = [watcher for watcher in _watchers if watcher not in resting]
+        _resting.extend(resting)
+    try:
+        yield
+    finally:
+        with _coming_and_going:
+            back = [watcher for watcher in resting if watcher in _resting]
+            _resting[:] = [watcher for watcher in _resting if watcher not in back]
+            _watchers[:0] = back
+
+
+def is_silent(watcher: Watcher) -> bool:
+    """Whether ``watcher`` is told nothing at the moment."""
+    return watcher in _resting
 
 
 def hide_frames(traceback: TracebackType | None) -> None:

@@ -3,7 +3,7 @@
 import datetime
 import warnings
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +25,7 @@ from nbtoolkit.store.columns import Record
 DEFAULT_BUDGET = 0.1
 KEPT_LOSSES = 16  # of backward passes that no optimizer step has followed yet
 
-_watched: "weakref.WeakKeyDictionary[Optimizer, weakref.ref[Run]]" = weakref.WeakKeyDictionary()
+runs_by_optimizer: "weakref.WeakKeyDictionary[Optimizer, weakref.ref[Run]]" = weakref.WeakKeyDictionary()
 
 
 def watch(
@@ -83,7 +83,7 @@ def begin(
     store: str | Path | None = None,
     attrs: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Start a run on ``optimizer``, whose tensors ``models`` name; see `watch`. ``attrs`` are further ones of its record."""
+    """Start a run on ``optimizer``, whose tensors ``models`` name, with ``attrs`` in its record; see `watch`."""
     chosen = _checked_instruments(instruments)
     if not isinstance(budget, (int, float)) or not budget > 0:
         raise WatchError(
@@ -108,13 +108,13 @@ def begin(
     run.subject = subject
     run.steps = Steps(run, loop, Schedule(chosen, loop, budget, run.draft))
     run.steps.attach()
-    _watched[optimizer] = weakref.ref(run)
+    runs_by_optimizer[optimizer] = weakref.ref(run)
     return run
 
 
 def watching(optimizer: Optimizer) -> Run | None:
     """The run that watches ``optimizer`` now, if one does."""
-    known = _watched.get(optimizer)
+    known = runs_by_optimizer.get(optimizer)
     run = None if known is None else known()
     return run if run is not None and run.state == "watching" else None
 
@@ -126,6 +126,7 @@ class Discovery:
         namespace: where models and optimizers may be found by name.
         started: told of every new run.
         late: gives further options of `watch` when a run begins, of what the block itself makes.
+        besides: optimizers that are not meant.
         options: of `watch`: instruments, loss, probe, budget, store.
     """
 
@@ -134,6 +135,7 @@ class Discovery:
         namespace: Mapping[str, Any],
         started: Callable[[Run], None] = lambda run: None,
         late: Callable[[], Mapping[str, Any]] = dict,
+        besides: Iterable[Optimizer] = (),
         **options: Any,
     ) -> None:
         self.namespace, self.options, self.started, self.late = namespace, options, started, late
@@ -142,7 +144,7 @@ class Discovery:
         self._recent: list[Tensor] = []  # since the last step of any optimizer
         self._unclaimed: list[Tensor] = []  # of no run known so far
         self._scaled: list[tuple[Tensor, Tensor, Tensor]] = []
-        self._known: weakref.WeakSet[Optimizer] = weakref.WeakSet()
+        self._known: weakref.WeakSet[Optimizer] = weakref.WeakSet(besides)
         self._others = True
         self._handle: Any = None
 

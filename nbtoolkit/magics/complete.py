@@ -1,6 +1,7 @@
 """TAB after ``%landscape``: verbs, options, the notebook's variables, instruments, their settings."""
 
 import sys
+from types import FunctionType
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -28,6 +29,8 @@ def words(shell: Any, line: str) -> list[str]:
         found = list(options)
     elif not is_cell and not done:
         found = [name for name in grammar.VERBS if name]
+    elif verb == "fork":
+        found = [f"{name}=" for name in grammar.FORK] if len(done) >= 2 else _functions(shell)
     elif verb == "measure" and len(done) >= 2:
         found = [f"{name}=" for name in _settings(shell, done[1])]
     elif verb == "measure":
@@ -70,6 +73,10 @@ def _settings(shell: Any, name: str) -> list[str]:
 def _measured(shell: Any) -> list[str]:
     magics = shell.magics_manager.registry.get("LandscapeMagics")
     return list(magics.runs[-1].record.groups) if magics is not None and magics.runs else []
+
+
+def _functions(shell: Any) -> list[str]:
+    return [name for name, thing in shell.user_ns.items() if isinstance(thing, FunctionType) and name[0] != "_"]
 
 
 def _variables(shell: Any, spec: grammar.Verb, place: int) -> list[str]:

@@ -51,23 +51,30 @@ PROBE = (
     Option(("--probe",), "X,Y", "data of that loss: inputs and targets, a loader, or a function of the model"),
 )
 WATCHING = (
-    Option(("-i", "--instrument"), "NAME", "measure this instead of the default set; may be repeated", repeats=True),
+    Option(("-i", "--instrument"), "NAME[:N]", "measure this (every N steps), not the default set", repeats=True),
     Option(("--every",), "N", "measure every N optimizer steps"),
     *PROBE,
     Option(("--budget",), "SHARE", "largest share of time for costly instruments (default 0.1)"),
     Option(("--store",), "PATH", "write a Zarr store while training runs"),
 )
+FORK = ("steps", "lr", "seed", "perturb", "name", "every", "at")  # settings
 VERBS: Mapping[str, Verb] = {
     "": Verb((), (), "say what is watched, at which step, at what cost"),
     "watch": Verb(("MODEL", "OPTIMIZER"), WATCHING, "watch an optimizer's steps from now on"),
     "show": Verb(("NAME*",), (), "draw the run, or only the named instruments"),
     "measure": Verb(("NAME", "SETTING=VALUE*"), PROBE, "measure one instrument once, now"),
+    "fork": Verb(("STEP?", "SETTING=VALUE*"), (), "train a twin by the function STEP; settings " + ", ".join(FORK)),
     "list": Verb((), (), "list the instruments: needs, dims, units, cost, cadence"),
     "save": Verb(("PATH",), (), "write everything measured to a Zarr store"),
     "export": Verb(("PATH",), (), "write one self-contained interactive HTML page"),
     "stop": Verb((), (), "stop watching; what was measured is kept"),
 }
-CELL = Verb(("MODEL?", "OPTIMIZER?"), WATCHING, "run this cell watched; models and optimizers are found by themselves")
+FORKABLE = Option(("--forkable",), "", "keep a copy of all the cell begins with, for %landscape fork at=STEP")
+CELL = Verb(
+    ("MODEL?", "OPTIMIZER?"),
+    (*WATCHING, FORKABLE),
+    "run this cell watched; models and optimizers are found by themselves",
+)
 
 
 def parse(line: str, *, cell: bool = False) -> Command:

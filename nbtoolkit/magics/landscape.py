@@ -10,7 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from nbtoolkit.errors import LandscapeError
-from nbtoolkit.magics import complete, execute, grammar, words
+from nbtoolkit.magics import complete, execute, forking, grammar, words
 
 if TYPE_CHECKING:
     from nbtoolkit.capture import Run
@@ -32,6 +32,7 @@ class LandscapeMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self.runs: list[Run] = []
+        self.start: Any = None  # of the last forkable cell
         self._before_cell = 0
 
     @no_var_expand
@@ -58,7 +59,10 @@ class LandscapeMagics(Magics):
 
     def _status(self, command: grammar.Command) -> "list[Run]":
         if "--quiet" not in command.switches:
-            print("\n".join(words.one_line(run) for run in self.runs) or "nothing is watched; %landscape -h shows how.")
+            print(
+                "\n".join(words.one_line(one) for run in self.runs for one in (run, *run.forks))
+                or "nothing is watched; %landscape -h shows how."
+            )
         return self.runs
 
     def _watch(self, command: grammar.Command) -> "Run":
@@ -73,7 +77,7 @@ class LandscapeMagics(Magics):
     def _show(self, command: grammar.Command) -> "Run":
         from nbtoolkit.widget import show
 
-        run = self._current()
+        run = self.current()
         for name in command.words:
             if name not in run.record.groups:
                 known = run.record.groups
@@ -86,8 +90,10 @@ class LandscapeMagics(Magics):
     def _measure(self, command: grammar.Command) -> Any:
         name, *pairs = command.words
         instrument = self._instrument(name)
-        settings = {key: self._value(value) for key, value in words.pairs("measure", pairs)}
-        run = self._current()
+        settings = {
+            key: self._setting(instrument.settings.get(key), text) for key, text in words.pairs("measure", pairs)
+        }
+        run = self.current()
         probe = self._probe(command)
         if command.switches & {"--quiet", "--output"}:
             return run.measure(instrument, **probe, **settings)
@@ -100,6 +106,9 @@ class LandscapeMagics(Magics):
         with following(run, [instrument.name]):
             return run.measure(instrument, **probe, **settings)
 
+    def _fork(self, command: grammar.Command) -> "Run":
+        return forking.fork(self, command)
+
     def _list(self, command: grammar.Command) -> Any:
         from nbtoolkit.instruments import known
 
@@ -108,19 +117,19 @@ class LandscapeMagics(Magics):
         return known()
 
     def _save(self, command: grammar.Command) -> Any:
-        path = self._current().save(command.words[0])
+        path = self.current().save(command.words[0])
         self._say(command, f"saved to {path}")
         return path
 
     def _export(self, command: grammar.Command) -> Any:
         from nbtoolkit.widget import export_html
 
-        path = export_html(self._current(), command.words[0])
+        path = export_html(self.current(), command.words[0])
         self._say(command, f"exported to {path}")
         return path
 
     def _stop(self, command: grammar.Command) -> "Run":
-        run = self._current()
+        run = self.current()
         run.detach()
         self._say(command, words.one_line(run))
         return run
@@ -130,10 +139,13 @@ class LandscapeMagics(Magics):
     def _cell(self, command: grammar.Command, cell: str) -> Any:
         __tracebackhide__ = True
         self._before_cell = began = len(self.runs)
+        start = forking.start(self, command, cell)
         watching = self._watching(command)
         with watching:
             value = execute.cell(self.shell, cell)
         runs = self.runs[began:]
+        if start is not None:
+            start.runs, self.start = runs, start
         complaint = getattr(watching, "complaint", "")
         if (complaint or not runs) and "--quiet" not in command.switches:
             print(complaint or NO_STEP, file=sys.stderr)
@@ -180,14 +192,12 @@ class LandscapeMagics(Magics):
         if "store" in command.options:
             options["store"] = command.options["store"]
         if "budget" in command.options:
-            options["budget"] = self._value(command.options["budget"])
+            options["budget"] = self.value(command.options["budget"])
         if command.instruments or "every" in command.options:
             from nbtoolkit.instruments import default
 
-            chosen = tuple(self._instrument(name) for name in command.instruments) or default()
-            if "every" in command.options:
-                every = self._value(command.options["every"])
-                chosen = tuple(item.using(every=every) for item in chosen)
+            words = command.instruments or [item.name for item in default()]
+            chosen = tuple(self._attached(word, command.options.get("every", "")) for word in words)
             options["instruments"] = chosen
         return options
 
@@ -195,13 +205,13 @@ class LandscapeMagics(Magics):
         """The loss and the data of the probe; of a cell, when its first step is made: it may make them itself."""
         options: dict[str, Any] = {}
         if "loss" in command.options:
-            options["loss"] = self._dotted(command.options["loss"])
+            options["loss"] = self.dotted(command.options["loss"])
         if "probe" in command.options:
-            parts = [self._dotted(word) for word in command.options["probe"].split(",") if word]
+            parts = [self.dotted(word) for word in command.options["probe"].split(",") if word]
             options["probe"] = parts[0] if len(parts) == 1 else tuple(parts)
         return options
 
-    def _dotted(self, name: str) -> Any:
+    def dotted(self, name: str) -> Any:
         """A variable, or an attribute of one."""
         first, *rest = name.strip().split(".")
         thing = self._variable(first)
@@ -230,13 +240,27 @@ class LandscapeMagics(Magics):
             return known()[name]
         raise UsageError(f"no instrument {name!r}{grammar.nearest(name, known())} There are: {', '.join(known())}.")
 
-    def _value(self, text: str) -> Any:
+    def _attached(self, word: str, every: str) -> "Instrument":
+        """An instrument as ``NAME`` or ``NAME:EVERY``, whose own cadence goes before that of all."""
+        name, _, own = word.partition(":")
+        item = self._instrument(name)
+        return item.using(every=self.value(own or every)) if own or every else item
+
+    def _setting(self, default: Any, text: str) -> Any:
+        """The value of a setting; where words are expected, a word that is no variable is itself."""
+        if isinstance(default, str) and text.isidentifier() and text not in self.shell.user_ns:
+            return text
+        return self.value(text)
+
+    def value(self, text: str) -> Any:
+        """A literal, or a variable."""
         try:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError):
             return self._variable(text)
 
-    def _current(self) -> "Run":
+    def current(self) -> "Run":
+        """The run begun last."""
         if not self.runs:
             raise UsageError("nothing has been watched yet: put %%landscape on top of a training cell.")
         return self.runs[-1]

@@ -35,6 +35,9 @@ DIMS = {
     "fork": "name of a fork",
 }
 
+# Along these NaN is room that is not used, or a point that is not evaluated: no sign of a training gone wrong.
+ROOM = {"probe", "node", "alpha", "beta", "snapshot", "other", "pc"}
+
 SCALES = ("linear", "log")
 
 

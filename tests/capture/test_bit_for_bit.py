@@ -57,7 +57,7 @@ def read_everything(run: nbtoolkit.Run) -> None:
     run.data.to_dict()
 
 
-BRIEF = {"products": 5, "probes": 2, "steps": 3}
+BRIEF = {"products": 5, "probes": 2, "steps": 3, "points": 5, "copies": 3}
 
 
 def brief(item: nbtoolkit.instruments.Instrument) -> nbtoolkit.instruments.Instrument:

@@ -9,7 +9,7 @@ from nbtoolkit.magics import complete
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("%landscape ", {"watch", "show", "measure", "list", "save", "export", "stop"}),
+        ("%landscape ", {"watch", "show", "measure", "fork", "list", "save", "export", "stop"}),
         ("%landscape s", {"show", "save", "stop"}),
         ("%landscape watch ", {"model"}),
         ("%landscape watch model o", {"optimizer"}),

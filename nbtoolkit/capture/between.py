@@ -1,0 +1,85 @@
+"""What can be done with a run between two of its steps: measure something once, train a twin."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from nbtoolkit.capture import once
+from nbtoolkit.errors import WatchError
+from nbtoolkit.instruments import Instrument
+
+if TYPE_CHECKING:
+    import xarray
+
+    from nbtoolkit.capture.run import Run
+
+
+def measure(
+    run: "Run", instrument: Instrument, *, loss: Callable[..., Tensor] | None = None, probe: Any = None, **settings: Any
+) -> "xarray.Dataset":
+    """Measure one instrument once, now, between steps or after the last one.
+
+    Args:
+        run: this one.
+        instrument: what to measure; it need not be attached.
+        loss: of the probe, as `watch` takes it; by default what was given there.
+        probe: its data.
+        settings: of the instrument.
+
+    Returns:
+        Its Dataset in this run, the new row last.
+
+    Raises:
+        WatchError: the run was read from a file, its model is gone, the instrument needs what exists only within
+            a step, or the loss of a probe that was not given.
+    """
+    run = run.twin or run
+    if run.subject is None:
+        raise WatchError(f"{run.name} is {run.state}: there is no model to measure, only what was recorded.")
+    own = run.steps is not None and loss is None and probe is None
+    once.measure(
+        run,
+        run.steps.loop if own and run.steps else run.subject.loop(loss, probe),
+        instrument.using(**settings),
+    )
+    run.kept()
+    return run[instrument.name]
+
+
+def fork(
+    run: "Run", step: Callable[[], Any], *, steps: int = 100, lr: Any = None,
+    seed: int | None = None,
+    perturb: float | None = None, name: str | None = None, every: int | None = None, also: Sequence[Any] = (),
+) -> "Run":  # fmt: skip
+    """Train a twin from the exact state of this step; this training then goes on as if there had been none.
+
+    To be called between two steps of the loop, or after its end. All that ``step`` works on (parameters, gradients,
+    buffers, optimizers, schedules, generators, its variables) is kept and put back bit for bit; see
+    `capture.situation.Situation`. Without a change the twin makes the very steps that this training will make, if
+    ``step`` draws its own batches. Where this run comes to a step at which a copy of the twin's parameters was
+    kept, `twin_divergence` compares the two. It takes the memory of one more copy of all that ``step`` works on, data
+    included.
+
+    Args:
+        run: this one.
+        step: makes one step of the loop: a function without arguments.
+        steps: optimizer steps of the twin.
+        lr: another learning rate, for all groups, or a list or dict of them by group; a schedule goes on in proportion.
+        seed: begins random numbers anew: the shared ones, and those of generators that ``step`` uses.
+        perturb: moves the parameters by this share of their norm, in a Gaussian direction.
+        name: of the twin's run.
+        every: steps between copies of its parameters; by default a tenth of ``steps``.
+        also: objects that are to be put back too, where ``step`` does not show that it works on them.
+
+    Returns:
+        The twin's run, on the same step axis.
+
+    Raises:
+        WatchError: the run was read from a file, a step is under way, ``step`` makes no step of this optimizer or
+            draws from an iterator that cannot be wound back, or an argument is not what it should be.
+    """
+    from nbtoolkit.capture.changes import Changes
+    from nbtoolkit.capture.fork import fork
+
+    return fork(run, step, Changes(lr, seed, perturb), steps=steps, name=name, every=every, also=also)

@@ -1,0 +1,74 @@
+"""Copies of the parameters of a fork, to be held against the run that it left."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from nbtoolkit.errors import WatchError
+
+BYTES = 2**31  # of all copies of one fork
+MOST = 10  # intervals between copies, by default
+
+
+class Copies:
+    """The parameters of a training at chosen steps, on the host.
+
+    Args:
+        steps: those at which `take` keeps a copy, in order.
+    """
+
+    def __init__(self, steps: list[int]) -> None:
+        self._wanted = steps
+        self._kept: dict[int, dict[str, Tensor]] = {}
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps of which there is a copy: optimizer steps done, counted as the parent counts."""
+        return list(self._kept)
+
+    def wants(self, step: int) -> bool:
+        """Whether a copy is to be taken at ``step`` and has not been."""
+        return step in self._wanted and step not in self._kept
+
+    def take(self, step: int, params: Mapping[str, Tensor]) -> None:
+        """Keep a copy."""
+        self._kept[step] = {name: tensor.detach().to("cpu", copy=True) for name, tensor in params.items()}
+
+    def params(self, step: int) -> dict[str, Tensor]:
+        """The parameters after ``step`` steps, by name.
+
+        Raises:
+            WatchError: no copy was taken there.
+        """
+        if step not in self._kept:
+            raise WatchError(f"there is no copy at step {step}; there are at: {', '.join(map(str, self.steps))}.")
+        return self._kept[step]
+
+    def get(self, step: int) -> dict[str, Tensor] | None:
+        """The parameters after ``step`` steps, or None."""
+        return self._kept.get(step)
+
+
+def planned(first: int, count: int, every: int | None, params: Mapping[str, Tensor]) -> Copies:
+    """Copies at ``first``, at its end ``count`` steps later, and at every ``every``-th step between.
+
+    By default ten intervals, or as many as fit into 2 GiB.
+
+    Raises:
+        WatchError: ``every`` is no whole number above 0, or gives more copies than that.
+    """
+    size = sum(tensor.numel() * tensor.element_size() for tensor in params.values())
+    room = BYTES // max(1, size)
+    if every is None:
+        if room < 2:
+            return Copies([])
+        every = max(1, count // MOST, -(-count // max(1, room - 2)) if room > 2 else count)
+    elif isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        raise WatchError(f"every={every!r}: expected a whole number of steps between copies of the parameters.")
+    steps = sorted({*range(first, first + count, every), first + count})
+    if len(steps) > room:
+        raise WatchError(
+            f"every={every} would keep {len(steps)} copies of {size / 2**20:.0f} MB; at most {room} fit into "
+            f"{BYTES // 2**30} GiB: give a larger one."
+        )
+    return Copies(steps)

@@ -1,0 +1,233 @@
+"""A twin of a training that has no function for a step: its cell is run again, and left at the step of the fork."""
+
+import contextlib
+import gc
+import io
+import weakref
+from collections.abc import Callable
+from types import CodeType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from nbtoolkit.capture.changes import Changes
+from nbtoolkit.capture.copies import planned
+from nbtoolkit.capture.fork import Enough, Gate, begun, resting
+from nbtoolkit.capture.references import Name, Place, of_code
+from nbtoolkit.capture.run import Run
+from nbtoolkit.capture.situation import Situation
+from nbtoolkit.capture.status import ended_by
+from nbtoolkit.capture.watch import Discovery, runs_by_optimizer, watching
+from nbtoolkit.errors import WatchError
+from nbtoolkit.instruments import Instrument
+
+USUAL = (
+    "usual causes: GPU kernels that are not deterministic (torch.use_deterministic_algorithms(True)), data read ahead "
+    "by other processes or threads, iterators made before the cell, files, the time"
+)
+NO_CALL = (
+    "no module of this run's model is called between its steps, so that there is no moment at which to begin a fork"
+)
+
+
+class Start:
+    """The situation in which a cell begins; it holds a copy of all that the cell refers to.
+
+    Args:
+        code: of the cell.
+        namespace: in which it is run.
+        execute: runs it.
+        variable: name that a run of the cell gets when it begins, if any.
+        only: the optimizer that is watched, if it is named; else all that the cell steps.
+    """
+
+    def __init__(
+        self, code: CodeType, namespace: dict[str, Any], execute: Callable[[], Any], variable: str = "",
+        only: Any = None,
+    ) -> None:  # fmt: skip
+        self._code, self.namespace, self.execute, self.variable = code, namespace, execute, variable
+        self.only = only
+        self.watched = weakref.WeakSet(key for key in runs_by_optimizer if watching(key) is not None)  # by other runs
+        self.runs: list[Run] = []  # that it began, in the order of their first steps
+        self.situation = Situation(places=self.places(), strict=False)
+
+    def places(self) -> list[Place]:
+        """The names that the cell reads or binds."""
+        own = [Name(self.namespace, self.variable)] if self.variable else []
+        return [*of_code(self._code, self.namespace), *own]
+
+
+class _Replay:
+    """One cell run again: follows the steps of one optimizer, and turns it into a fork after ``at`` of them."""
+
+    def __init__(self, start: Start, run: Run, at: int, changes: Changes, turn: Callable[["_Replay"], None]) -> None:
+        self.run, self.at, self.changes, self.turn = run, at, changes, turn
+        self.start, self.place = start, start.runs.index(run)
+        self.shadow: Run | None = None
+        self.gate: Gate | None = None
+        self.failure: WatchError | None = None
+        self._seen = 0
+        self._handles: list[Any] = []
+        self._armed: Any = None
+        self._tensors: set[int] = set()
+
+    def began(self, shadow: Run) -> None:
+        """An optimizer of the cell makes its first step; what the cell logs is not for the run that it began then."""
+        assert shadow.steps is not None
+        optimizer = shadow.steps.loop.optimizer
+        if self.start.only is not None and optimizer is not self.start.only:
+            return
+        if self._seen < len(self.start.runs):
+            first = self.start.runs[self._seen]
+            first.twin = shadow
+            if self.start.variable:
+                self.start.namespace[self.start.variable] = first
+        if self._seen == self.place:
+            self.shadow = shadow
+            self._handles = [
+                optimizer.register_step_pre_hook(self._before_step), optimizer.register_step_post_hook(self._after_step)
+            ]  # fmt: skip
+        self._seen += 1
+
+    def close(self) -> None:
+        """Remove the hooks."""
+        for run in self.start.runs:
+            run.twin = None
+        for handle in (*self._handles, self._armed):
+            if handle is not None:
+                handle.remove()
+
+    def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
+        shadow = self.shadow
+        if self.gate is None and self._armed is None and shadow is not None and shadow.step == self.at:
+            self._tensors = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
+            self._armed = register_module_forward_pre_hook(self._before_forward)
+
+    def _before_forward(self, module: nn.Module, _: Any) -> None:
+        """The first call of the model for the step of the fork: all that belongs to the steps before is done."""
+        if torch.is_grad_enabled() and any(id(param) in self._tensors for param in module.parameters()):
+            self._armed.remove()
+            self._guarded(lambda: self.turn(self))
+
+    def _before_step(self, *args: Any) -> None:
+        if self.gate is not None:
+            self.gate(*args)
+        elif self._armed is not None:
+            self._guarded(lambda: _refuse(NO_CALL))
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """The cell must not catch what is wrong."""
+        try:
+            work()
+        except WatchError as error:
+            self.failure = error
+            raise Enough from None
+
+
+def replay(
+    start: Start, run: Run, at: int, changes: Changes, *, steps: int = 100, name: str | None = None,
+    every: int | None = None, started: Callable[[Run], None] = lambda run: None,
+) -> Run:  # fmt: skip
+    """A twin that leaves ``run`` at an earlier step: the cell is run again from its start, in silence.
+
+    Up to step ``at`` it must do what it did, to the last bit of what was recorded; there the changes are made, and
+    ``steps`` more are recorded. Then all is put back as it was before this call.
+
+    Args:
+        start: of the cell.
+        run: one that the cell began.
+        at: the step, from 1 on and before the last.
+        changes: what the twin does otherwise; numbers for the batch of its first step may be drawn already.
+        steps: that the twin makes, if the cell goes on so long.
+        name: of the twin's run.
+        every: steps between copies of its parameters.
+        started: told of its run.
+
+    Raises:
+        WatchError: ``at`` is no such step, or the cell does something else than it did.
+    """
+    if run not in start.runs:
+        raise WatchError(f"{run.name} was not begun by the cell whose start was kept.")
+    if isinstance(at, bool) or not isinstance(at, int) or not 1 <= at < run.step:
+        raise WatchError(f"at={at!r}: expected a step from 1 to {run.step - 1}, before the last of {run.name}.")
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise WatchError(f"steps={steps!r}: expected a whole number of steps, 1 or more.")
+
+    def turn(again: _Replay) -> None:
+        shadow = again.shadow
+        assert shadow is not None
+        assert shadow.steps is not None
+        loop = shadow.steps.loop
+        shadow.detach()
+        _check_same(run, shadow)
+        found = Situation(loop.optimizer, places=start.places(), strict=False) if changes.given else None
+        schedules = [one for one in gc.get_objects() if issubclass(type(one), LRScheduler)]
+        changes.make(loop.optimizer, loop.tensors, found.generators if found else [], schedules)
+        gate = Gate(loop, planned(at, steps, every, loop.params()), at + steps)
+        gate.child = begun(run, at, loop, changes, name, gate.copies)
+        again.gate, run.twin = gate, gate.child
+        if not _compared(run):
+            gate.child.note("nothing recorded could show that the cell did again what it did")
+        started(gate.child)
+
+    now = Situation(*start.situation.objects, places=start.places(), strict=False)
+    again = _Replay(start, run, at, changes, turn)
+    error: BaseException | None = None
+    with resting(run):
+        try:
+            start.situation.restore()
+            start.situation.stand_in()
+            with (
+                contextlib.suppress(Enough),
+                contextlib.redirect_stdout(io.StringIO()),
+                Discovery(start.namespace, again.began, besides=start.watched, instruments=_compared(run)),
+            ):
+                start.execute()
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            again.close()
+            child = again.gate.child if again.gate is not None else None
+            if child is not None and again.gate is not None:
+                again.gate.reached(child.step)
+                child.detach(ended_by(error))
+                child.subject = None
+            now.restore()
+            del now  # a traceback would keep it
+    if again.failure is not None:
+        raise again.failure
+    if child is None:
+        made = 0 if again.shadow is None else again.shadow.step
+        raise WatchError(
+            f"the cell, run again, made {made} steps of this optimizer and ended before step {at}; {USUAL}."
+        )
+    return child
+
+
+def _compared(run: Run) -> list[Instrument]:
+    """What of the run is measured again: what costs nothing and does not depend on the time."""
+    return [item for item in run.attached if item.forward_passes() == 0 and "clock" not in item.needs]
+
+
+def _check_same(run: Run, again: Run) -> None:
+    """Refuse a cell that did something else than it did when it was watched."""
+    for name in again.instruments:
+        ours, theirs = run[name], again[name]
+        shared = np.intersect1d(ours["step"], theirs["step"])
+        for key, values in theirs.data_vars.items():
+            now, before = values.sel(step=shared).values, ours[key].sel(step=shared).values
+            same = now.shape == before.shape and np.array_equal(now, before, equal_nan=True)
+            if not same:
+                wrong = [not np.array_equal(a, b, equal_nan=True) for a, b in zip(now, before, strict=True)]
+                step = int(shared[int(np.argmax(wrong))]) if any(wrong) else 0
+                raise WatchError(f"the cell is not reproducible: {key} is another at step {step}; {USUAL}.")
+
+
+def _refuse(reason: str) -> None:
+    raise WatchError(f"{reason}.")
