@@ -5,11 +5,15 @@ from time import perf_counter
 
 import torch
 
-from tests.claims import edge_of_stability, hessian_spectrum
+from tests.claims import connectivity, edge_of_stability, hessian_spectrum
 from tests.claims.claim import Claim
 
 SEEDS = (0, 1, 2)
-COMPANIONS = {"02 edge of stability": edge_of_stability, "03 Hessian spectrum": hessian_spectrum}
+COMPANIONS = {
+    "02 edge of stability": edge_of_stability,
+    "03 Hessian spectrum": hessian_spectrum,
+    "04 connectivity and merging": connectivity,
+}
 
 
 def row(found: list[Claim]) -> str:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 import nbtoolkit
 from nbtoolkit.capture import Run
-from nbtoolkit.instruments import loss, preconditioned_sharpness
+from nbtoolkit.instruments import landscape_slice, loss, preconditioned_sharpness, trajectory_pca
 from nbtoolkit.interventions import sam
 from tests.claims.claim import Claim
 from tests.claims.trainings import digits, full_batch, half_square, one_hot, tanh_network
@@ -154,8 +154,33 @@ def quadratics_diverge_beyond_the_line(seed: int) -> list[Claim]:
     return claims
 
 
+def the_iterate_jumps_across_a_valley(seed: int) -> list[Claim]:
+    """At the edge: 60 steps after the first 600, the plane of their path, the slice along the sharpest directions."""
+    x, _, y, model = _problem(seed)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    full_batch(model, optimizer, half_square, x, y, 600)
+    every_step = [trajectory_pca.using(every=1)]
+    with nbtoolkit.watch(model, optimizer, instruments=every_step, loss=half_square, probe=(x, y), budget=inf) as run:
+        full_batch(model, optimizer, half_square, x, y, 60)
+        plane = run.measure(landscape_slice, directions="eigenvectors", extent=0.12).isel(step=-1)
+        now = float(run.measure(sharpness)["sharpness"][-1])
+        fitted = run.measure(landscape_slice, directions="trajectory", points=7).isel(step=-1)
+    across = run["trajectory_pca"].isel(step=-1)["coordinates"].sel(pc=1).dropna("snapshot").values
+    moves = np.diff(across)
+    slice_ = plane["loss_slice"].dropna("alpha", how="all").dropna("beta", how="all").sortby(["alpha", "beta"])
+    line, unit = slice_.sel(beta=0, method="nearest").values, float(np.diff(slice_["alpha"])[0])
+    curvature = (line[13] - 2 * line[12] + line[11]) / unit**2
+    gap = float((fitted["path_loss"] - fitted["plane_loss"]).max()) / float(fitted["path_loss"].min())
+    return [
+        Claim("valley: share of steps that turn back", float(np.mean(moves[1:] * moves[:-1] < 0)), 0.7),
+        Claim("valley: curvature of the slice over the sharpness", curvature / now, 0.999, 1.001),
+        Claim("valley: largest gap between path and plane, over the loss", gap, 0.01),
+    ]
+
+
 CLAIMS = (
     gradient_descent_settles_at_its_line,
+    the_iterate_jumps_across_a_valley,
     sam_finds_flatter_minima,
     warm_up_leads_the_sharpness_down_with_the_line,
     warm_up_trains_where_a_bare_start_diverges,

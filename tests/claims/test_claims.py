@@ -5,7 +5,7 @@ from math import nan
 
 import pytest
 
-from tests.claims import edge_of_stability, hessian_spectrum
+from tests.claims import connectivity, edge_of_stability, hessian_spectrum
 from tests.claims.claim import Claim
 
 SEED = 0
@@ -13,7 +13,9 @@ SEED = 0
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    "claim", [*edge_of_stability.CLAIMS, *hessian_spectrum.CLAIMS], ids=lambda claim: claim.__name__
+    "claim",
+    [*edge_of_stability.CLAIMS, *hessian_spectrum.CLAIMS, *connectivity.CLAIMS],
+    ids=lambda claim: claim.__name__,
 )
 def test_holds(claim: Callable[[int], list[Claim]]) -> None:
     found = claim(SEED)
