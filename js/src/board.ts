@@ -189,7 +189,10 @@ export class Board implements Host {
 function sameCurves(one: PanelSpec, other: PanelSpec): boolean {
   return (
     one.lines.length === other.lines.length &&
-    String(one.sizes) === String(other.sizes) &&
+    gridOf(one) === gridOf(other) &&
     one.lines.every((line, i) => line.label === other.lines[i]!.label)
   );
 }
+
+const gridOf = ({ sizes, dims, coords, path, steps }: PanelSpec) =>
+  JSON.stringify([sizes, dims, coords, path, steps]);

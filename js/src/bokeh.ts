@@ -22,7 +22,7 @@ export interface Range extends BokehModel {
 }
 
 export interface PlotView {
-  model: BokehModel & { document: { all_models: Set<BokehModel> } };
+  model: BokehModel & { height: number; document: { all_models: Set<BokehModel> } };
   frame: { bbox: { left: number; top: number; width: number; height: number } };
   canvas_view: { events_el: HTMLElement };
   repainted: Signal;

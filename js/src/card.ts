@@ -2,9 +2,13 @@ import type { Bokeh } from "./bokeh";
 import { button, element } from "./dom";
 import { whole } from "./format";
 import { Plot } from "./panel";
-import { read, stepsOf } from "./reading";
+import type { Picture } from "./picture";
+import { pictureOf } from "./pictures";
+import { stepsOf } from "./reading";
 import type { Store } from "./store";
 import type { Description, PanelSpec, Scale } from "./types";
+
+const TURN = 12; // pixels that an arrow key stands for
 
 /** What a card tells the Board. */
 export interface Host {
@@ -26,8 +30,10 @@ export class Card {
   private readonly hint = element("div", { class: "nbtk-hint" });
   private readonly reset: HTMLButtonElement;
   private readonly toggle: HTMLButtonElement;
+  private readonly picture: Picture;
   private plot: Plot | null = null;
   private scale: Scale;
+  private chosen = false;
   private row: number | null = null;
   private pointed = Number.NEGATIVE_INFINITY;
   private shownText = "";
@@ -38,10 +44,11 @@ export class Card {
     private readonly store: Store,
     private readonly host: Host,
   ) {
+    this.picture = pictureOf(spec);
     this.scale = spec.forms[spec.scale] ? spec.scale : "linear";
     const title = element(
       "div",
-      { class: "nbtk-title", role: "heading", "aria-level": "4", title: explanation(spec) },
+      { class: "nbtk-title", role: "heading", "aria-level": "4", title: explanation(spec, this.picture) },
       spec.title,
     );
     this.reset = button("↺", "show all again", () => this.unzoom());
@@ -52,7 +59,12 @@ export class Card {
     const tools = element("span", { class: "nbtk-tools" }, this.reset, this.toggle);
     this.root = element(
       "section",
-      { class: "nbtk-panel", tabindex: "0", "aria-label": spec.title, "data-panel": spec.id },
+      {
+        class: `nbtk-panel${this.picture.tall ? " nbtk-tall" : ""}${this.picture.turn ? " nbtk-turns" : ""}`,
+        tabindex: "0",
+        "aria-label": spec.title,
+        "data-panel": spec.id,
+      },
       element("header", {}, title, this.now, tools),
       element("div", { class: "nbtk-stage" }, this.box, this.cursor, this.hint),
     );
@@ -76,7 +88,9 @@ export class Card {
     const plot = new Plot(
       this.spec,
       this.scale,
-      () => this.zoomed(),
+      this.store,
+      this.picture,
+      () => this.changed(),
       () => this.host.painted(),
     );
     const place = element("div");
@@ -97,9 +111,17 @@ export class Card {
   }
 
   draw(weight: number, span: [number, number]): void {
+    this.suit();
     // A reader's pointer holds the axes; one that was left there does not.
-    this.plot?.draw(this.store, weight, span, performance.now() - this.pointed < 2500);
+    this.plot?.draw(weight, span, performance.now() - this.pointed < 2500);
     this.hint.textContent = this.plot?.hint ?? "";
+  }
+
+  /** Take the scale that suits the values, until the reader chooses one. */
+  private suit(): void {
+    const wanted = this.chosen ? undefined : this.picture.suits?.(this.store);
+    if (!wanted || wanted === this.scale || !this.spec.forms[wanted]) return;
+    this.setScale(wanted);
   }
 
   paint(): void {
@@ -122,7 +144,8 @@ export class Card {
       this.cursor.style.transform = `translate(${place.left}px, ${place.top}px)`;
       this.cursor.style.height = `${place.height}px`;
     }
-    const readings = read(this.spec, this.plot?.lines() ?? this.spec.lines, this.store, step, this.row);
+    const lines = this.plot?.lines() ?? this.spec.lines;
+    const readings = this.picture.read(lines, this.store, step, this.row);
     const text = readings.map((reading) => reading.text + reading.color).join() + this.spec.id;
     if (text === this.shownText) return;
     this.shownText = text;
@@ -141,6 +164,7 @@ export class Card {
     this.box.addEventListener("pointermove", (event) => this.point(event));
     this.box.addEventListener("pointerleave", () => this.leave());
     this.box.addEventListener("dblclick", () => this.unzoom());
+    this.box.addEventListener("pointerdown", (event) => this.grip(event));
     this.root.addEventListener("keydown", (event) => this.key(event));
     this.root.addEventListener("focusout", () => this.leave());
   }
@@ -177,23 +201,47 @@ export class Card {
       Home: 0,
       End: last,
       Escape: null,
-      ...(this.spec.kind === "heatmap" && { ArrowUp: here, ArrowDown: here }),
     };
-    if (!(event.key in moves) || last < 0) return;
-    const to = moves[event.key]!;
-    this.at = to === null ? null : steps[Math.min(last, Math.max(0, to))]!;
-    if (to === null) this.row = null;
-    else if (event.key === "ArrowUp") this.walk(-1);
-    else if (event.key === "ArrowDown") this.walk(1);
-    this.host.point(this.at);
+    const row = this.picture.walk?.(event.key, event.shiftKey, this.row, this.store, this.at);
+    if (this.turned(event.key)) this.host.dirty(this);
+    else if (last >= 0 && row !== undefined) {
+      this.row = row;
+      this.at ??= this.picture.alongSteps ? steps[last]! : null;
+      this.host.point(this.at);
+    } else if (last >= 0 && event.key in moves) {
+      const to = moves[event.key]!;
+      this.at = to === null ? null : steps[Math.min(last, Math.max(0, to))]!;
+      if (to === null) this.row = null;
+      this.host.point(this.at);
+    } else return;
     event.preventDefault();
     event.stopPropagation();
   }
 
-  /** To the row above or below; from none to the first. */
-  private walk(by: number): void {
-    const last = this.spec.lines.length - 1;
-    this.row = this.row === null ? 0 : Math.min(last, Math.max(0, this.row + by));
+  /** Turn the picture by an arrow key, if it can be turned. */
+  private turned(key: string): boolean {
+    const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key];
+    if (!by || !this.picture.turn) return false;
+    this.picture.turn(TURN * by[0]!, TURN * by[1]!);
+    return true;
+  }
+
+  /** Turn the picture with the pointer for as long as it is held. */
+  private grip(event: PointerEvent): void {
+    const { picture } = this;
+    if (!picture.turn || event.button !== 0) return;
+    let [x, y] = [event.clientX, event.clientY];
+    const move = (to: PointerEvent) => {
+      picture.turn!(to.clientX - x, y - to.clientY);
+      [x, y] = [to.clientX, to.clientY];
+      this.host.dirty(this);
+    };
+    const end = () => {
+      removeEventListener("pointermove", move);
+      for (const type of ["pointerup", "pointercancel"]) removeEventListener(type, end);
+    };
+    addEventListener("pointermove", move);
+    for (const type of ["pointerup", "pointercancel"]) addEventListener(type, end);
   }
 
   /** All of it again, at once, wherever the pointer is. */
@@ -202,13 +250,18 @@ export class Card {
     this.plot?.unzoom();
   }
 
-  private zoomed(): void {
+  private changed(): void {
     this.reset.hidden = !this.plot?.zoomed;
     this.host.dirty(this);
   }
 
   private flip(): void {
-    this.scale = this.scale === "log" ? "linear" : "log";
+    this.chosen = true;
+    this.setScale(this.scale === "log" ? "linear" : "log");
+  }
+
+  private setScale(scale: Scale): void {
+    this.scale = scale;
     this.toggle.setAttribute("aria-pressed", String(this.scale === "log"));
     void this.build();
   }
@@ -216,11 +269,10 @@ export class Card {
 
 const nextFrame = () => new Promise((resolve) => requestAnimationFrame(resolve));
 
-function explanation(spec: PanelSpec): string {
-  return (
-    [spec.definition, spec.reference && `Source: ${spec.reference}`].filter(Boolean).join("\n\n") ||
-    spec.title
-  );
+function explanation(spec: PanelSpec, { help }: Picture): string {
+  const source = spec.reference && `Source: ${spec.reference}`;
+  const keys = help && `Keys: ${help}.`;
+  return [spec.definition, source, keys].filter(Boolean).join("\n\n") || spec.title;
 }
 
 /** What the Board says of a step pointed at. */

@@ -172,7 +172,7 @@ export function fillEnds(
 }
 
 /** Push labels apart to at least a line's height: first upwards, then down again from the top. */
-function spread(labels: { at: number }[], top: number): void {
+export function spread(labels: { at: number }[], top: number): void {
   for (let i = 1; i < labels.length; i++) {
     labels[i]!.at = Math.max(labels[i]!.at, labels[i - 1]!.at + LINE);
   }

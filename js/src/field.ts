@@ -1,4 +1,5 @@
 import type { Source } from "./bokeh";
+import { fillImage } from "./image";
 import type { Block } from "./store";
 import type { Scale } from "./types";
 
@@ -27,20 +28,11 @@ export function fillField(source: Source, block: Field, left: number, right: num
     const row = block.row(i);
     for (let place = 0; place < width; place++) image[(width - 1 - place) * COLUMNS + column] = row[place]!;
   }
-  // BokehJS has its own array type for images; the figure brings an empty one.
-  const empty = source.data.image?.[0] as { constructor: unknown };
-  const NDArray = empty.constructor as new (values: Float64Array, shape: number[]) => unknown;
-  source.data = {
-    image: [new NDArray(image, [width, COLUMNS])],
-    x: [left],
-    y: [0],
-    dw: [right - left],
-    dh: [width],
-  };
+  fillImage(source, image, [width, COLUMNS], [left, right], [0, width]);
 }
 
 /** Ends of the colours: of all finite values, on a log scale of the positive ones. */
-export function limits(block: Block, scale: Scale): [number, number] {
+export function limits(block: Pick<Block, "rows" | "row">, scale: Scale): [number, number] {
   let low = Number.POSITIVE_INFINITY;
   let high = Number.NEGATIVE_INFINITY;
   const stride = Math.max(1, Math.floor(block.rows / 2000));

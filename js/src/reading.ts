@@ -1,7 +1,6 @@
 import { errorsAt, lineAt } from "./bands";
 import { number, short, whole } from "./format";
 import type { Block, Store } from "./store";
-import { summarise } from "./summary";
 import type { Line, PanelSpec } from "./types";
 
 /** One value read off a panel. */
@@ -13,19 +12,8 @@ export interface Reading {
 const FEW = 5;
 const LETTERS = 34;
 
-/** The values of a panel at a step, with the step they are of, or now: exact samples, not what was drawn. */
-export function read(
-  spec: PanelSpec,
-  lines: Line[],
-  store: Store,
-  step: number | null,
-  row: number | null,
-): Reading[] {
-  if (spec.kind === "heatmap") return readField(spec, store, step, row);
-  if (spec.kind === "table") return [];
-  if (spec.kind === "spectrum" || spec.kind === "evolution") {
-    return summarise(spec, store, step, row).map((text) => ({ text, color: null }));
-  }
+/** The values of curves at a step, with the step they are of, or now: exact samples, not what was drawn. */
+export function readCurves(spec: PanelSpec, lines: Line[], store: Store, step: number | null): Reading[] {
   const several = lines.length > 1;
   const values: Reading[] = lines.slice(0, FEW).flatMap((line): Reading[] => {
     const block = store.get(line.key);
@@ -62,7 +50,7 @@ function against(value: number, line: Line, store: Store, step: number): string 
 const digits = (step: number | null) => (step === null ? 4 : 6);
 
 /** A value with its unit. */
-function amount(value: number | undefined, spec: PanelSpec, step: number | null, bound = ""): string {
+export function amount(value: number | undefined, spec: PanelSpec, step: number | null, bound = ""): string {
   const unit = spec.units && !Number.isNaN(value) ? `\u00a0${spec.units}` : "";
   return number(value, digits(step)) + bound + unit;
 }
@@ -88,7 +76,7 @@ function sample(block: Block, line: Line, step: number | null): number {
 }
 
 /** The value under the pointer; elsewhere the largest of the row, which is where trouble begins. */
-function readField(spec: PanelSpec, store: Store, step: number | null, row: number | null): Reading[] {
+export function readField(spec: PanelSpec, store: Store, step: number | null, row: number | null): Reading[] {
   const block = store.get(spec.lines[0]?.key ?? "");
   const i = block ? (step === null ? block.rows - 1 : block.at(step)) : -1;
   if (!block || i < 0) return [];

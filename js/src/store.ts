@@ -95,13 +95,25 @@ export class Block {
   }
 }
 
+/** A row that is being measured. */
+export interface Draft {
+  step: number;
+  values: Float64Array;
+}
+
 /** All that the browser knows of a run, by key of the variable. */
 export class Store {
   private blocks = new Map<string, Block>();
+  private drafts = new Map<string, Draft>();
   private seq: number | null = null;
 
   get(key: string): Block | undefined {
     return this.blocks.get(key);
+  }
+
+  /** What is being measured of a variable. */
+  draft(key: string): Draft | undefined {
+    return this.drafts.get(key);
   }
 
   /** The earliest step of all. */
@@ -119,6 +131,10 @@ export class Store {
       if (block.width !== width) return false;
       this.blocks.set(key, block);
       block.append(buffers[x]!, buffers[y]!);
+    }
+    this.drafts.clear();
+    for (const { key, x, y } of head.drafts ?? []) {
+      this.drafts.set(key, { step: buffers[x]!.at(-1)!, values: buffers[y]! });
     }
     this.seq = head.seq;
     return true;

@@ -40,7 +40,7 @@ export const STYLE = `
 .nbtk-slider { display: flex; align-items: center; gap: 6px; color: var(--nbtk-soft); font-size: 11px; }
 .nbtk-slider input { width: 90px; accent-color: var(--nbtk-soft); margin: 0; }
 .nbtk-slider output { min-width: 3em; }
-.nbtk-grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(max(300px, 30%), 100%), 1fr)); gap: 8px 14px; }
+.nbtk-grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(max(300px, 30%), 100%), 1fr)); grid-auto-flow: row dense; gap: 8px 14px; }
 .nbtk-panel { min-width: 0; background: var(--nbtk-page); color: var(--nbtk-soft); border-top: 1px solid var(--nbtk-faint); padding: 4px 4px 0; }
 .nbtk-panel header { position: relative; height: 36px; }
 .nbtk-title {
@@ -54,6 +54,9 @@ export const STYLE = `
 .nbtk-tools { display: flex; align-items: center; gap: 4px 16px; }
 .nbtk-panel .nbtk-tools { position: absolute; top: 0; right: 0; gap: 4px; }
 .nbtk-stage { position: relative; min-height: 200px; }
+.nbtk-tall { grid-row: span 2; }
+.nbtk-turns .nbtk-plot { cursor: grab; touch-action: none; }
+.nbtk-turns .nbtk-plot:active { cursor: grabbing; }
 .nbtk-hint { position: absolute; inset: 40% 0 auto 64px; text-align: center; pointer-events: none; }
 .nbtk-cursor {
   position: absolute; left: 0; top: 0; width: 0; border-left: 1px dashed var(--nbtk-soft); pointer-events: none;

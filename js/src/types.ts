@@ -17,10 +17,22 @@ export interface Line extends Place {
   line?: (Place & { label: string }) | number | null;
 }
 
+export type Kind =
+  | "curves"
+  | "heatmap"
+  | "table"
+  | "spectrum"
+  | "evolution"
+  | "landscape"
+  | "surface"
+  | "profile"
+  | "matrix"
+  | "trajectory";
+
 export interface PanelSpec {
   id: string;
   group: string;
-  kind: "curves" | "heatmap" | "table" | "spectrum" | "evolution";
+  kind: Kind;
   title: string;
   units: string;
   definition: string;
@@ -30,6 +42,13 @@ export interface PanelSpec {
   shown: boolean;
   /** How many labels each dim has. */
   sizes?: number[];
+  /** The dims of the values of a row, the last running fastest, and their labels. */
+  dims?: string[];
+  coords?: Record<string, (number | string)[]>;
+  /** The path drawn on a plane. */
+  path?: { key: string; components: number } | null;
+  /** Key of the steps that kept copies are of. */
+  steps?: string | null;
   lines: Line[];
   forms: Partial<Record<Scale, string>>;
 }
@@ -62,4 +81,6 @@ export interface Head {
   seq: number;
   status: Status;
   series: Series[];
+  /** One row of each variable that is being measured; they replace those of the message before. */
+  drafts?: Series[];
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { duration, number, short, whole } from "../src/format";
-import { read } from "../src/reading";
+import { pictureOf } from "../src/pictures";
 import { GONE, StatusLine } from "../src/status";
 import { Store } from "../src/store";
 import type { PanelSpec, Status } from "../src/types";
@@ -64,7 +64,9 @@ describe("readings", () => {
   store.apply({ head: { op: "reset", seq: 1, status, series }, buffers });
   const spec = (kind: string) => ({ kind, units: "loss", lines }) as PanelSpec;
   const texts = (kind: string, step: number | null, row: number | null = null) =>
-    read(spec(kind), lines, store, step, row).map((one) => one.text);
+    pictureOf(spec(kind))
+      .read(lines, store, step, row)
+      .map((one) => one.text);
 
   it("are of the nearest sample of a curve", () => {
     expect(texts("curves", null)).toEqual(["0.weight 5", "0.bias 6"]);
@@ -81,7 +83,9 @@ describe("readings", () => {
     const place = { key: "a/a", column: 1 };
     const against = (edge: number) => {
       const one = { ...line, error: place, line: edge };
-      return read({ ...spec("curves"), lines: [one] }, [one], store, null, null).map((part) => part.text);
+      return pictureOf({ ...spec("curves"), lines: [one] })
+        .read([one], store, null, null)
+        .map((part) => part.text);
     };
     expect(against(4.6)).toEqual(["5 ± 6\u00a0loss, at the line 4.6"]);
     expect(against(4.5)).toEqual(["5 ± 6\u00a0loss, above the line 4.5"]);
@@ -89,16 +93,18 @@ describe("readings", () => {
     expect(against(6)).toEqual(["5 ± 6\u00a0loss, below the line 6"]);
     const gap = { ...line, error: place, line: { ...place, label: "edge" } };
     expect(
-      read({ ...spec("curves"), lines: [gap] }, [gap], store, 10, null).map((part) => part.text),
+      pictureOf({ ...spec("curves"), lines: [gap] })
+        .read([gap], store, 10, null)
+        .map((part) => part.text),
     ).toEqual([
       "step 10",
       "0.123457\u00a0loss", // neither error nor line was measured there
     ]);
     const two = [gap, lines[1]!].map((one) => ({ ...one, line: 7 }));
-    expect(read({ ...spec("curves"), lines: two }, two, store, null, null).map((part) => part.text)).toEqual([
-      "0.weight 5 ± 6",
-      "0.bias 6",
-      "line 7",
-    ]);
+    expect(
+      pictureOf({ ...spec("curves"), lines: two })
+        .read(two, store, null, null)
+        .map((part) => part.text),
+    ).toEqual(["0.weight 5 ± 6", "0.bias 6", "line 7"]);
   });
 });

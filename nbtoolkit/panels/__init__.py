@@ -7,10 +7,25 @@ Each panel is a module with two functions: ``columns(ds)``, the numbers drawn, a
 from collections.abc import Iterable, Mapping
 from types import ModuleType
 
-from nbtoolkit.panels import curves, evolution, heatmap, spectrum, table
+from nbtoolkit.panels import (
+    curves,
+    evolution,
+    heatmap,
+    landscape,
+    matrix,
+    profile,
+    spectrum,
+    surface,
+    table,
+    trajectory,
+)
+from nbtoolkit.panels.copies import STEPS
 from nbtoolkit.store.schema import Var, companions
 
-__all__ = ["curves", "evolution", "find", "heatmap", "pictures", "spectrum", "split", "table"]
+__all__ = [
+    "curves", "evolution", "find", "heatmap", "landscape", "matrix", "pictures", "profile", "spectrum", "split",
+    "surface", "table", "trajectory",
+]  # fmt: skip
 
 RITZ = frozenset({"probe", "node"})
 FOUND = {
@@ -20,9 +35,17 @@ FOUND = {
     frozenset({"rank"}): (curves,),
     frozenset({"radius"}): (curves,),
     frozenset({"batch_size"}): (curves,),
+    frozenset({"pc"}): (curves,),
+    frozenset({"fork"}): (curves,),
     frozenset({"param"}): (heatmap,),
     frozenset({"layer"}): (heatmap,),
     RITZ: (spectrum, evolution),
+    frozenset({"alpha"}): (profile,),
+    frozenset({"snapshot"}): (profile,),
+    frozenset({"alpha", "beta"}): (landscape, surface),
+    frozenset({"snapshot", "other"}): (matrix,),
+    frozenset({"layer", "layer_other"}): (matrix,),
+    frozenset({"snapshot", "pc"}): (trajectory,),
 }
 
 
@@ -39,11 +62,12 @@ def pictures(dims: Iterable[str]) -> tuple[ModuleType, ...]:
 def split(variables: Mapping[str, Var]) -> list[tuple[str, ...]]:
     """Names of an instrument's variables, one tuple for each panel, in the order declared.
 
-    Curves with the same dims, units, scale and line share a panel; pure numbers do not, for nothing says that a
-    learning rate and a momentum can be compared. Ritz values are drawn with the weights declared after them. Every
-    field has a panel of its own. What is the error or the line of another variable has none.
+    Curves and profiles with the same dims, units, scale and line share a panel; pure numbers do not, for nothing says
+    that a learning rate and a momentum can be compared, but shares along principal components do. Ritz values are
+    drawn with the weights declared after them. Every field has a panel of its own. What is the error, the line or the
+    path of another variable has none, nor have the steps of kept copies, which label the axes of others.
     """
-    alone = {name: var for name, var in variables.items() if name not in companions(variables)}
+    alone = {name: var for name, var in variables.items() if name not in companions(variables) and name != STEPS}
     ritz = [name for name, var in alone.items() if frozenset(var.dims) == RITZ]
     panels: dict[tuple, list[str]] = {}
     for name, var in alone.items():
@@ -55,4 +79,5 @@ def split(variables: Mapping[str, Var]) -> list[tuple[str, ...]]:
 
 
 def _is_shared(var: Var) -> bool:
-    return find(var.dims) is table or (find(var.dims) is curves and var.units != "1")
+    comparable = var.units != "1" or var.dims == ("pc",)
+    return find(var.dims) is table or (find(var.dims) in (curves, profile) and comparable)

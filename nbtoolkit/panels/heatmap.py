@@ -4,18 +4,10 @@ import math
 from typing import Any
 
 import numpy as np
-from bokeh.models import (
-    AllLabels,
-    BasicTicker,
-    ColorBar,
-    ColumnDataSource,
-    FixedTicker,
-    LinearColorMapper,
-    LogColorMapper,
-    LogTicker,
-)
+from bokeh.models import AllLabels, ColumnDataSource, FixedTicker
 
-from nbtoolkit.panels.look import FIELD, FONT, INK, SIZE, axis_range, blank_figure, unit_label
+from nbtoolkit.panels.colours import bar, colours
+from nbtoolkit.panels.look import axis_range, blank_figure, unit_label
 
 COLUMNS = 480  # of the image; each shows the sample in force at its step
 ROWS = 11  # labels written beside the field; of more, every second, third ...
@@ -69,9 +61,7 @@ def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> An
         x_range=axis_range("x_range", *span(ds["step"].values.astype(float))),
         y_range=axis_range("y_range", 0, max(len(labels), 1)),
     )  # fmt: skip
-    low, high = limits(variable.values, scale)
-    mapper_type = LogColorMapper if scale == "log" else LinearColorMapper
-    mapper = mapper_type(palette=FIELD, low=low, high=high, nan_color="rgba(0, 0, 0, 0)", name="colours")
+    mapper = colours(scale, limits(variable.values, scale))
     plot.image(image="image", x="x", y="y", dw="dw", dh="dh", source=source, color_mapper=mapper)
     ticks = labelled(len(labels))
     plot.yaxis.major_label_policy = AllLabels()  # `labelled` has chosen already
@@ -79,7 +69,7 @@ def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> An
     plot.yaxis.major_label_overrides = {len(labels) - row - 0.5: short(labels[row]) for row in ticks}
     plot.ygrid.grid_line_color = None
     plot.min_border_right = 60  # the bar of colours keeps its width when its numbers change
-    plot.add_layout(_bar(mapper, scale, unit_label(variable.attrs)), "right")
+    plot.add_layout(bar(mapper, scale, unit_label(variable.attrs)), "right")
     return plot
 
 
@@ -104,13 +94,3 @@ def short(label: str) -> str:
     end = label[1 - LETTERS :]
     dot = end.find(".")
     return f"…{end[dot + 1 :] if 2 * dot < len(end) else end}"
-
-
-def _bar(mapper: Any, scale: str, units: str) -> ColorBar:
-    return ColorBar(
-        color_mapper=mapper, width=8, padding=4, label_standoff=4, bar_line_color=None, major_tick_line_color=None,
-        ticker=LogTicker(desired_num_ticks=4) if scale == "log" else BasicTicker(desired_num_ticks=4),
-        title=units, title_text_font=FONT, title_text_font_size=SIZE, title_text_font_style="normal", title_standoff=4,
-        title_text_color=INK, major_label_text_color=INK, major_label_text_font=FONT, major_label_text_font_size=SIZE,
-        background_fill_color=None, border_line_color=None, name="bar",
-    )  # fmt: skip

@@ -7,7 +7,7 @@ set here suits paper.
 from collections.abc import Mapping
 from typing import Any
 
-from bokeh.models import BoxZoomTool, NoOverlap, PanTool, Range1d, ResetTool, WheelZoomTool
+from bokeh.models import BoxZoomTool, ColumnDataSource, NoOverlap, PanTool, Range1d, ResetTool, WheelZoomTool
 from bokeh.plotting import figure
 
 # Okabe & Ito (2008), "Color universal design"; yellow last, it is faint on white.
@@ -15,9 +15,11 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7
 FIELD = "Viridis256"
 
 HEIGHT = 200
+TALL = 440  # of what is as high as wide; it takes two rows of a Board
 GUTTER = 64  # left of the frame, so that the frames of all panels begin at the same place
 INK = "#424242"
 FAINT = "#E6E6E6"
+MARK = "#D55E00"  # of the newest point on a field
 FONT = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
 SIZE = "11px"
 DIRECT_LABELS = 5
@@ -37,15 +39,20 @@ def unit_label(attrs: Mapping[str, Any]) -> str:
     return "" if units == "1" else units
 
 
+def named(name: str, data: Mapping[str, Any]) -> ColumnDataSource:
+    """Columns found again by their name."""
+    return ColumnDataSource(dict(data), name=name)
+
+
 def axis_range(name: str, start: float, end: float) -> Range1d:
     """An axis that keeps its ends until told otherwise, found again by its name."""
     return Range1d(start=start, end=end, name=name)
 
 
-def blank_figure(x_label: str, y_label: str, scale: str, **settings: Any) -> Any:
+def blank_figure(x_label: str, y_label: str, scale: str, *, height: int = HEIGHT, **settings: Any) -> Any:
     """A figure with nothing in it: axes, a quiet grid, tools without a toolbar."""
     plot: Any = figure(
-        height=HEIGHT,
+        height=height,
         sizing_mode="stretch_width",
         tools="",
         toolbar_location=None,

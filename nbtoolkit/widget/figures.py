@@ -13,6 +13,7 @@ from bokeh.embed import json_item
 from bokeh.models import ColumnDataSource
 
 from nbtoolkit import panels
+from nbtoolkit.panels.copies import STEPS
 from nbtoolkit.panels.look import colour, unit_label
 from nbtoolkit.store.columns import Columns, Record
 from nbtoolkit.store.schema import SCALES
@@ -21,11 +22,33 @@ LOGGED = "run.log"  # the reference of values the user logs
 Panel = tuple[Columns, ModuleType, tuple[str, ...]]
 
 # Panels open at first, of each kind; where there are too many, the first kinds have precedence.
-FIRST = {"line": 2, "spectrum": 1, "evolution": 1, "own": 1, "curves": 3, "field": 2}
+FIRST = (
+    ("curves", 1), ("landscape", 1), ("line", 2), ("spectrum", 1), ("evolution", 1), ("profile", 1), ("matrix", 1),
+    ("trajectory", 1), ("own", 1), ("curves", 3), ("field", 2), ("copies", 1),
+)  # fmt: skip
 MOST = 8
-WHOLE = (panels.spectrum, panels.evolution)  # one picture of all values, not a curve or a row for each
-FORMS = {panels.table: SCALES[:1], panels.evolution: SCALES[1:]}  # where not every scale makes sense
-DIMS = {"curves": ("step",), "heatmap": ("step", "param"), "table": ("step", "bin")}
+CLOSED = (panels.surface,)  # at first: a second view of what another panel shows
+ON_A_GRID = (panels.landscape, panels.surface, panels.profile, panels.matrix, panels.trajectory)
+SECOND = {panels.evolution: " over steps", panels.surface: ", as a surface"}  # views: what their titles add
+WHOLE = (panels.spectrum, panels.evolution, *ON_A_GRID)  # one picture of all values, not a curve or a row for each
+SEVERAL = (panels.curves, panels.profile)  # with a line for each variable
+FORMS = {  # where not every scale makes sense
+    panels.table: SCALES[:1],
+    panels.evolution: SCALES[1:],
+    panels.trajectory: SCALES[:1],
+}
+DIMS = {
+    "curves": ("step",),
+    "heatmap": ("step", "param"),
+    "table": ("step", "bin"),
+    "spectrum": ("step", "probe", "node"),
+    "evolution": ("step", "probe", "node"),
+    "landscape": ("step", "alpha", "beta"),
+    "surface": ("step", "alpha", "beta"),
+    "profile": ("step", "alpha"),
+    "matrix": ("step", "layer", "layer_other"),
+    "trajectory": ("step", "snapshot", "pc"),
+}
 
 
 def describe(record: Record, names: Sequence[str] | None = None) -> str:
@@ -49,7 +72,7 @@ def describe(record: Record, names: Sequence[str] | None = None) -> str:
 def shape(record: Record) -> tuple:
     """What `describe` depends on; while it is equal, so is the description."""
     return tuple(
-        (name, tuple(columns.variables), tuple(len(labels) for labels in columns.labels.values()))
+        (name, tuple(columns.variables), tuple(tuple(labels) for labels in columns.labels.values()), _known(columns))
         for name, columns in list(record.groups.items())
     )
 
@@ -67,20 +90,45 @@ def all_panels(record: Record) -> list[Panel]:
 def first_panels(every: list[Panel], names: Sequence[str] | None = None) -> list[Panel]:
     """The panels open at first.
 
-    Those of the groups named, else at most eight: what is read against a line of two instruments, a spectrum and its
-    evolution, one thing that the user logs, of three instruments the curves, of two the field. Where nothing is
-    logged, the curves of a fourth.
+    Those of the groups named, else at most eight: the first curves, a landscape, what is read against a line of two
+    instruments, a spectrum and its evolution, a profile, a matrix, a trajectory, one thing that the user logs, of
+    three instruments the curves, of two the field. Where nothing is logged, the curves of a fourth. Never a second
+    view of a landscape.
     """
+    every = [panel for panel in every if panel[1] not in CLOSED and _has_values(panel)]
     if names:
         return [panel for panel in every if panel[0].name in names]
     firsts: dict[tuple, Panel] = {}
     for panel in every:
         firsts.setdefault((panel[0].name, panel[1]), panel)
-    kinds = [(_kind(panel), panel) for panel in firsts.values()]
-    more = 0 if any(kind == "own" for kind, _ in kinds) else FIRST["own"]
-    counts = {**FIRST, "curves": FIRST["curves"] + more}
-    chosen = [panel for kind, count in counts.items() for panel in [p for k, p in kinds if k == kind][:count]][:MOST]
-    return [panel for panel in every if panel in chosen]
+    kinds: dict[str, list[Panel]] = {}
+    for panel in firsts.values():
+        kinds.setdefault(_kind(panel), []).append(panel)
+    more = 0 if "own" in kinds else 1
+    chosen: list[Panel] = []
+    for kind, count in FIRST:
+        found = kinds.get(kind, [])[: count + (more if kind == "curves" and count > 1 else 0)]
+        chosen += [panel for panel in found if panel not in chosen]
+    return [panel for panel in every if panel in chosen[:MOST]]
+
+
+def _known(columns: Columns) -> tuple[str, ...]:
+    """The variables on a grid that were measured at any step."""
+    if not len(columns):
+        return ()
+    _, values = columns.rows()
+    on_grid = [name for name, var in columns.variables.items() if panels.find(var.dims) in ON_A_GRID]
+    return tuple(name for name in on_grid if not (np.isnan(values[name][-1]).all() and np.isnan(values[name]).all()))
+
+
+def _has_values(panel: Panel) -> bool:
+    """Whether something on a grid was measured, or may be while it has no row yet; all else is shown at once."""
+    columns, module, names = panel
+    if module not in ON_A_GRID:
+        return True
+    if not len(columns):
+        return "alpha" in columns.variables[names[0]].dims
+    return not set(names).isdisjoint(_known(columns))
 
 
 def has_labels(panel: Panel) -> bool:
@@ -90,9 +138,10 @@ def has_labels(panel: Panel) -> bool:
 
 
 def part(columns: Columns, names: tuple[str, ...]) -> xarray.Dataset:
-    """The Dataset of one panel: its variables, and their errors and line."""
+    """The Dataset of one panel: its variables, their errors, line and path, and the steps of kept copies."""
     variables = [columns.variables[name] for name in names]
-    others = [other for var in variables for other in (var.error, var.line) if other in columns.variables]
+    told = [other for var in variables for other in (var.error, var.line, var.path)]
+    others = [other for other in [*told, *_steps(columns, names)] if other in columns.variables]
     return columns.dataset()[list(dict.fromkeys([*names, *others]))]
 
 
@@ -100,8 +149,10 @@ def title(panel: Panel) -> str:
     """The quantities of a panel in words."""
     columns, module, names = panel
     first = columns.variables[names[0]].long_name
-    if module in WHOLE:
-        return first + (" over steps" if module is panels.evolution else "")
+    if module in SECOND:
+        return first + SECOND[module]
+    if module is panels.spectrum:
+        return first
     return " · ".join(dict.fromkeys(columns.variables[name].long_name for name in names))
 
 
@@ -113,6 +164,8 @@ def _kind(panel: Panel) -> str:
     columns, module, names = panel
     if module is panels.heatmap:
         return "field"
+    if module is panels.profile and "alpha" not in columns.variables[names[0]].dims:
+        return "copies"
     if module in WHOLE:
         return _name(module)
     if columns.attrs.get("reference") == LOGGED:
@@ -130,10 +183,10 @@ def _panel(columns: Columns, module: ModuleType, names: tuple[str, ...]) -> dict
     for i, (line, label) in enumerate(zip(lines, module.names(ds) if lines else [], strict=True)):
         line |= {"label": label, "color": colour(i)}
     extras = [word for word in ("error", "line") if kind == "curves" and any(line[word] is not None for line in lines)]
-    count = max(1, len(lines)) if kind == "curves" else 1
+    count = max(1, len(lines)) if module in SEVERAL else 1
     definition = [str(columns.attrs.get("definition", "")).strip(), getattr(module, "NOTE", "")]
     return {
-        "id": f"{columns.name}/{names[0]}" + ("/evolution" if module is panels.evolution else ""),
+        "id": f"{columns.name}/{names[0]}" + (f"/{kind}" if module in SECOND else ""),
         "group": columns.name,
         "kind": kind,
         "title": title((columns, module, names)),
@@ -143,9 +196,39 @@ def _panel(columns: Columns, module: ModuleType, names: tuple[str, ...]) -> dict
         "scale": getattr(module, "SCALE", var.scale),
         "smooth": kind == "curves" and panels.curves.is_smoothed(ds, names[0]),
         "sizes": sizes,
+        **(_grid(columns, names) if module in ON_A_GRID else {}),
         "lines": lines,
         "forms": {scale: "-".join([kind, str(count), scale, *extras]) for scale in FORMS.get(module, SCALES)},
     }
+
+
+def _grid(columns: Columns, names: tuple[str, ...]) -> dict[str, Any]:
+    """What a browser needs to place the values of a row: the labels of their dims, the path, the steps of copies."""
+    var = columns.variables[names[0]]
+    path = None
+    if var.path in columns.variables:
+        path = {"key": f"{columns.name}/{var.path}", "components": len(columns.labels["pc"])}
+    return {
+        "dims": list(var.dims),
+        "coords": {dim: [_plain(label) for label in columns.labels[dim]] for dim in var.dims},
+        "path": path,
+        "steps": next((f"{columns.name}/{steps}" for steps in _steps(columns, names)), None),
+    }
+
+
+def _steps(columns: Columns, names: tuple[str, ...]) -> list[str]:
+    """The output that says of which steps the copies on an axis are, if there is one."""
+    on_copies = "snapshot" in columns.variables[names[0]].dims
+    steps = columns.variables.get(STEPS)
+    return [STEPS] if on_copies and steps and steps.dims == ("snapshot",) else []
+
+
+def _plain(label: Any) -> float | str:
+    """A label as JSON has it: numbers stay numbers."""
+    if isinstance(label, str) or not np.isscalar(label):
+        return str(label)
+    value = float(label)  # type: ignore[arg-type]
+    return value if math.isfinite(value) else str(label)
 
 
 def _line(columns: Columns, name: str, place: int) -> dict[str, Any]:
@@ -168,7 +251,7 @@ def _line(columns: Columns, name: str, place: int) -> dict[str, Any]:
 def _document(form: str) -> dict[str, Any]:
     """A figure without data. Panels of one form share it: building one takes 50 ms, and words come separately."""
     kind, count, scale, *extras = form.split("-")
-    module, dims = getattr(panels, kind), DIMS.get(kind, ("step", "probe", "node"))
+    module, dims = getattr(panels, kind), DIMS[kind]
     told = {word: word for word in extras}
     sizes = [0, *[1] * (len(dims) - 1)]
     variables = {f"v{i}": {"long_name": f"v{i}", **told} for i in range(int(count))} | {word: {} for word in extras}

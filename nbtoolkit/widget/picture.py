@@ -9,8 +9,21 @@ from typing import Any
 import numpy as np
 
 from nbtoolkit.analysis import axis_scale
-from nbtoolkit.panels import bands, curves, eigenaxis, evolution, heatmap, spectrum
+from nbtoolkit.panels import (
+    bands,
+    curves,
+    eigenaxis,
+    evolution,
+    heatmap,
+    landscape,
+    matrix,
+    profile,
+    spectrum,
+    surface,
+    trajectory,
+)
 from nbtoolkit.panels.look import INK, colour, unit_label
+from nbtoolkit.widget import stills
 from nbtoolkit.widget.figures import all_panels, first_panels, has_labels, part, title
 
 COLUMNS = 3
@@ -39,19 +52,28 @@ def summary(run: Any) -> str:
 
 
 def picture(run: Any, names: Sequence[str] | None = None) -> bytes | None:
-    """A PNG of the panels that the Board shows first, or of the groups named; None where there are none."""
+    """A PNG of the panels that the Board shows first, or of the groups named; None where there are none.
+
+    Of groups named, landscapes are drawn as surfaces too: nobody can open them in a picture.
+    """
     # Not pyplot: it would touch the user's figures and settings.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    shown = [panel for panel in first_panels(all_panels(run.record), names) if len(panel[0]) and has_labels(panel)]
+    every = all_panels(run.record)
+    first = first_panels(every, names)
+    planes = [(columns, surface, drawn) for columns, module, drawn in first if module is landscape and names]
+    shown = [panel for panel in every if panel in [*first, *planes] and len(panel[0]) and has_labels(panel)]
     if not shown:
         return None
     across = min(COLUMNS, len(shown))
     down = -(-len(shown) // across)
     fig = Figure(figsize=(across * INCHES[0], down * INCHES[1]), dpi=DPI, layout="constrained", facecolor="white")
     canvas = FigureCanvasAgg(fig)
-    pictures = {curves: _curves, heatmap: _field, spectrum: _spectrum, evolution: _evolution}
+    pictures = {
+        curves: _curves, heatmap: _field, spectrum: _spectrum, evolution: _evolution, landscape: stills.landscape,
+        surface: stills.surface, profile: stills.profile, matrix: stills.matrix, trajectory: stills.trajectory,
+    }  # fmt: skip
     for place, panel in enumerate(shown, 1):
         columns, module, names = panel
         axes = fig.add_subplot(down, across, place)
@@ -127,10 +149,7 @@ def _field(axes: Any, ds: Any, module: Any) -> None:
     )  # fmt: skip
     rows = module.labelled(len(labels))
     axes.set_yticks([len(labels) - row - 0.5 for row in rows], [module.short(labels[row]) for row in rows])
-    bar = axes.figure.colorbar(shown, ax=axes, pad=0.02, aspect=30)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=6, length=0, which="both")
-    bar.set_label(unit_label(variable.attrs), fontsize=6)
+    stills.bar(axes, shown, unit_label(variable.attrs))
 
 
 def _table(axes: Any, ds: Any, module: Any) -> None:

@@ -1,0 +1,170 @@
+import { limits } from "../field";
+import { number, short } from "../format";
+import { equal, fillImage } from "../image";
+import { type Figure, NOTHING, type Picture, type Under } from "../picture";
+import type { Ends } from "../plane";
+import { amount, type Reading } from "../reading";
+import { beside, type Slice, sliceAt, sliceName } from "../slices";
+import type { Store } from "../store";
+import type { Line, PanelSpec } from "../types";
+
+const LABELLED = 11;
+const WRITTEN = 9; // rows up to which the values are written into their cells
+const BRIGHT = 0.55;
+const LETTERS = 5; // labels longer than this are written aslant
+const COPIES = ["snapshot", "other"];
+
+/** A row as a square: the labels that have any value, the first row on top. */
+interface Square {
+  slice: Slice;
+  rows: number[];
+  columns: number[];
+  value: (row: number, column: number) => number;
+  labels: (place: 0 | 1) => string[];
+}
+
+/** Every copy or layer against every other, the first in the upper left corner. */
+export class Matrix implements Picture {
+  readonly alongSteps = false;
+  readonly tall = true;
+  readonly help = "Shift and arrow keys: the cells";
+  private square: Square | null = null;
+
+  constructor(private readonly spec: PanelSpec) {}
+
+  label(figure: Figure): void {
+    figure.model("bar").setv({ title: this.spec.units });
+    const copies = this.spec.steps ? "step of the copy" : "copy";
+    const [down, across] = (this.spec.dims ?? []).map((dim) => (COPIES.includes(dim) ? copies : ""));
+    figure.model("x_axis").setv({ axis_label: across ?? "" });
+    figure.model("y_axis").setv({ axis_label: down ?? "" });
+  }
+
+  draw(figure: Figure): string {
+    const { store, scale } = figure;
+    this.square = this.at(store, figure.step);
+    const block = store.get(this.spec.lines[0]!.key);
+    const ends: Ends = block ? limits(block, scale) : [0, 1];
+    if (figure.free) figure.model("colours").setv({ low: ends[0], high: ends[1] });
+    const { rows, columns, value } = this.square ?? EMPTY;
+    const [height, width] = [Math.max(1, rows.length), Math.max(1, columns.length)];
+    if (figure.free) {
+      const [x, y] = equal([0, width], [0, height], figure.frame);
+      figure.span("x_range", x);
+      figure.span("y_range", y);
+    }
+    const image = new Float64Array(width * height).fill(Number.NaN);
+    const words = { x: [] as number[], y: [] as number[], text: [] as string[], color: [] as string[] };
+    rows.forEach((row, j) => {
+      columns.forEach((column, i) => {
+        const one = value(row, column);
+        const seen = Number.isFinite(one) && (scale === "linear" || one > 0);
+        if (seen) image[(height - 1 - j) * width + i] = one;
+        if (Number.isNaN(one) || Math.max(width, height) > WRITTEN) return;
+        words.x.push(i + 0.5);
+        words.y.push(height - j - 0.5);
+        words.text.push(number(one, 2));
+        words.color.push((one - ends[0]) / (ends[1] - ends[0]) > BRIGHT ? "#222222" : "#FFFFFF");
+      });
+    });
+    fillImage(figure.source("data"), image, [height, width], [0, width], [0, height]);
+    figure.source("values").data = words;
+    this.write(figure, height);
+    return this.square ? "" : NOTHING;
+  }
+
+  isOther(store: Store, step: number | null): boolean {
+    const now = sliceAt(store, this.spec.lines[0]!.key, step);
+    return sliceName(now) !== sliceName(this.square?.slice ?? null);
+  }
+
+  under(x: number, y: number): Under {
+    const { rows, columns } = this.square ?? EMPTY;
+    const [row, column] = [rows[Math.floor(rows.length - y)], columns[Math.floor(x)]];
+    const found = row !== undefined && column !== undefined;
+    return { step: null, row: found ? row * this.count + column : null };
+  }
+
+  read(_: Line[], store: Store, step: number | null, place: number | null): Reading[] {
+    const square = this.at(store, step);
+    if (!square) return [];
+    const told = step === null && !square.slice.draft ? [] : [`step ${number(square.slice.step)}`];
+    if (place === null) {
+      const values = square.rows.flatMap((row) => square.columns.map((column) => square.value(row, column)));
+      const known = values.filter(Number.isFinite);
+      const range = `${number(Math.min(...known), 3)} to ${amount(Math.max(...known), this.spec, null)}`;
+      told.push(`${square.rows.length} × ${square.columns.length}`, ...(known.length ? [range] : []));
+    } else {
+      const [row, column] = [Math.floor(place / this.count), place % this.count];
+      const name = (label: string) =>
+        COPIES.includes(this.spec.dims?.[0] ?? "") ? `copy ${label}` : short(label);
+      told.push(`${name(square.labels(0)[row]!)}, ${name(square.labels(1)[column]!)}`);
+      told.push(amount(square.value(row, column), this.spec, step));
+    }
+    return told.map((text) => ({ text, color: null }));
+  }
+
+  /** To the neighbouring cell; from none to the first. */
+  walk(
+    key: string,
+    shift: boolean,
+    place: number | null,
+    store: Store,
+    step: number | null,
+  ): number | undefined {
+    const by = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[key];
+    const square = this.at(store, step);
+    if (!by || (!shift && by[1]) || !square?.rows.length) return undefined;
+    const move = (among: number[], from: number, to: number) => {
+      const at = among.indexOf(from) + to;
+      return among[Math.min(among.length - 1, Math.max(0, at))]!;
+    };
+    if (place === null) return square.rows[0]! * this.count + square.columns[0]!;
+    const [row, column] = [Math.floor(place / this.count), place % this.count];
+    return move(square.rows, row, by[0]!) * this.count + move(square.columns, column, by[1]!);
+  }
+
+  private get count(): number {
+    return this.spec.sizes?.[1] ?? 1;
+  }
+
+  private at(store: Store, step: number | null): Square | null {
+    const slice = sliceAt(store, this.spec.lines[0]!.key, step);
+    const [down = 0, across = 0] = this.spec.sizes ?? [];
+    if (!slice || slice.values.length !== down * across) return null;
+    const value = (row: number, column: number) => slice.values[row * across + column]!;
+    const [rows, columns] = [[...Array(down).keys()], [...Array(across).keys()]];
+    return {
+      slice,
+      value,
+      rows: rows.filter((row) => columns.some((column) => !Number.isNaN(value(row, column)))),
+      columns: columns.filter((column) => rows.some((row) => !Number.isNaN(value(row, column)))),
+      labels: (place) => this.labels(place, slice, store),
+    };
+  }
+
+  /** Of copies their steps, where they are known. */
+  private labels(place: 0 | 1, slice: Slice, store: Store): string[] {
+    const dim = this.spec.dims?.[place] ?? "";
+    const steps = COPIES.includes(dim) ? beside(store, this.spec.steps, slice) : null;
+    if (steps) return [...steps].map((step) => (Number.isNaN(step) ? "" : number(step)));
+    return (this.spec.coords?.[dim] ?? []).map(String);
+  }
+
+  private write(figure: Figure, height: number): void {
+    const { rows, columns, labels } = this.square ?? EMPTY;
+    const told = (kept: number[], place: 0 | 1, at: (k: number) => number) => {
+      const every = Math.max(1, Math.ceil(kept.length / LABELLED));
+      return new Map(kept.flatMap((i, k) => (k % every ? [] : [[at(k), short(labels(place)[i] ?? "")]])));
+    };
+    const [down, across] = [told(rows, 0, (k) => height - k - 0.5), told(columns, 1, (k) => k + 0.5)];
+    figure.model("rows").setv({ ticks: [...down.keys()] });
+    figure.model("columns").setv({ ticks: [...across.keys()] });
+    figure.model("y_axis").setv({ major_label_overrides: down });
+    const long = [...across.values()].some((text) => text.length > LETTERS);
+    const aslant = long ? Math.PI / 4 : "horizontal";
+    figure.model("x_axis").setv({ major_label_overrides: across, major_label_orientation: aslant });
+  }
+}
+
+const EMPTY = { rows: [], columns: [], value: () => Number.NaN, labels: () => [] } as Omit<Square, "slice">;
