@@ -50,7 +50,7 @@ class Copies:
 
 
 def planned(first: int, count: int, every: int | None, params: Mapping[str, Tensor]) -> Copies:
-    """Copies at ``first``, at its end ``count`` steps later, and at every ``every``-th step between.
+    """Copies at ``first``, at its end ``count`` steps later, and at the multiples of ``every`` between.
 
     By default ten intervals, or as many as fit into 2 GiB.
 
@@ -65,7 +65,8 @@ def planned(first: int, count: int, every: int | None, params: Mapping[str, Tens
         every = max(1, count // MOST, -(-count // max(1, room - 2)) if room > 2 else count)
     elif isinstance(every, bool) or not isinstance(every, int) or every < 1:
         raise WatchError(f"every={every!r}: expected a whole number of steps between copies of the parameters.")
-    steps = sorted({*range(first, first + count, every), first + count})
+    between = range(-(-first // every) * every, first + count, every)  # the same for forks from different steps
+    steps = sorted({first, *between, first + count})
     if len(steps) > room:
         raise WatchError(
             f"every={every} would keep {len(steps)} copies of {size / 2**20:.0f} MB; at most {room} fit into "

@@ -124,9 +124,9 @@ def hatch(plot: Any, found: dict[str, Any]) -> None:
 
 def _path(plot: Any, points: np.ndarray) -> None:
     source = named("path", {"x": list(points[:, 0]), "y": list(points[:, 1])})
-    plot.line("x", "y", source=source, color="rgba(0, 0, 0, 0.55)", width=3.4)
-    plot.line("x", "y", source=source, color="white", width=1.6)
-    plot.scatter("x", "y", source=source, size=4.5, fill_color="white", line_color="rgba(0, 0, 0, 0.6)", line_width=0.7)
+    plot.line("x", "y", source=source, color="rgba(0, 0, 0, 0.5)", width=2.4)
+    plot.line("x", "y", source=source, color="white", width=1.1)
+    plot.scatter("x", "y", source=source, size=3.5, fill_color="white", line_color="rgba(0, 0, 0, 0.6)", line_width=0.7)
     newest = named("newest", {"x": list(points[-1:, 0]), "y": list(points[-1:, 1])})
     plot.scatter("x", "y", source=newest, size=9, fill_color=MARK, line_color="white", line_width=1.4)
 

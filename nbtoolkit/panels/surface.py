@@ -74,8 +74,8 @@ def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> An
     )  # fmt: skip
     walked, middle = lying(ds, scale, View())
     on_top = named("path", {"x": list(walked[:, 0]), "y": list(walked[:, 1])})
-    plot.line("x", "y", source=on_top, color="rgba(0, 0, 0, 0.55)", width=3.4)
-    plot.line("x", "y", source=on_top, color="white", width=1.6)
+    plot.line("x", "y", source=on_top, color="rgba(0, 0, 0, 0.5)", width=2.4)
+    plot.line("x", "y", source=on_top, color="white", width=1.1)
     newest = named("newest", {"x": list(walked[-1:, 0]), "y": list(walked[-1:, 1])})
     plot.scatter("x", "y", source=newest, size=9, fill_color=MARK, line_color="white", line_width=1.4)
     mark = named("centre", {"x": list(middle[:, 0]), "y": list(middle[:, 1])})

@@ -90,14 +90,15 @@ def all_panels(record: Record) -> list[Panel]:
 def first_panels(every: list[Panel], names: Sequence[str] | None = None) -> list[Panel]:
     """The panels open at first.
 
-    Those of the groups named, else at most eight: the first curves, a landscape, what is read against a line of two
+    Those of the groups named, and of a slice among them its pictures without its numbers, but the first also as a
+    surface. Else at most eight: the first curves, a landscape, what is read against a line of two
     instruments, a spectrum and its evolution, a profile, a matrix, a trajectory, one thing that the user logs, of
     three instruments the curves, of two the field. Where nothing is logged, the curves of a fourth. Never a second
     view of a landscape.
     """
-    every = [panel for panel in every if panel[1] not in CLOSED and _has_values(panel)]
     if names:
-        return [panel for panel in every if panel[0].name in names]
+        return _named([panel for panel in every if panel[0].name in names and _has_values(panel)])
+    every = [panel for panel in every if panel[1] not in CLOSED and _has_values(panel)]
     firsts: dict[tuple, Panel] = {}
     for panel in every:
         firsts.setdefault((panel[0].name, panel[1]), panel)
@@ -110,6 +111,17 @@ def first_panels(every: list[Panel], names: Sequence[str] | None = None) -> list
         found = kinds.get(kind, [])[: count + (more if kind == "curves" and count > 1 else 0)]
         chosen += [panel for panel in found if panel not in chosen]
     return [panel for panel in every if panel in chosen[:MOST]]
+
+
+def _named(every: list[Panel]) -> list[Panel]:
+    sliced = {panel[0].name for panel in every if panel[1] is panels.landscape}
+    surfaces = [panel for panel in every if panel[1] in CLOSED]
+    second = [panel for panel in surfaces if panel[2] != surfaces[0][2]]
+    return [
+        panel
+        for panel in every
+        if panel not in second and (panel[0].name not in sliced or panel[1] is not panels.curves)
+    ]
 
 
 def _known(columns: Columns) -> tuple[str, ...]:

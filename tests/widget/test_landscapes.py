@@ -81,6 +81,7 @@ def test_the_loss_the_plane_and_one_of_each_kind_are_open_but_no_surface() -> No
     named = [title(panel) for panel in first_panels(all_panels(made), ["landscape_slice"])]
     assert named == [
         "loss around the parameters",
+        "loss around the parameters, as a surface",
         "error around the parameters",
         "loss on the path · loss in the plane below",
     ]
@@ -93,11 +94,12 @@ def test_what_was_not_measured_is_not_open_but_what_is_being_measured_is() -> No
     columns.widen({"alpha": labels, "beta": labels, "snapshot": [0, 1], "pc": [1, 2]})
     assert [panel[2] for panel in first_panels(all_panels(made), ["landscape_slice"])] == [
         ("loss_slice",),
+        ("loss_slice",),  # as a surface
         ("error_slice",),
     ]
     before = shape(made)
     columns.append([0], {"loss_slice": values[None]})
-    assert [panel[2] for panel in first_panels(all_panels(made), ["landscape_slice"])] == [("loss_slice",)]
+    assert [panel[2] for panel in first_panels(all_panels(made), ["landscape_slice"])] == [("loss_slice",)] * 2
     assert shape(made) != before
 
 

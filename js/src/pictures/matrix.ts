@@ -9,9 +9,8 @@ import type { Store } from "../store";
 import type { Line, PanelSpec } from "../types";
 
 const LABELLED = 11;
-const WRITTEN = 9; // rows up to which the values are written into their cells
+const LETTER = 6.5; // pixels of one letter
 const BRIGHT = 0.55;
-const LETTERS = 5; // labels longer than this are written aslant
 const COPIES = ["snapshot", "other"];
 
 /** A row as a square: the labels that have any value, the first row on top. */
@@ -60,16 +59,18 @@ export class Matrix implements Picture {
         const one = value(row, column);
         const seen = Number.isFinite(one) && (scale === "linear" || one > 0);
         if (seen) image[(height - 1 - j) * width + i] = one;
-        if (Number.isNaN(one) || Math.max(width, height) > WRITTEN) return;
+        if (Number.isNaN(one)) return;
         words.x.push(i + 0.5);
         words.y.push(height - j - 0.5);
         words.text.push(number(one, 2));
         words.color.push((one - ends[0]) / (ends[1] - ends[0]) > BRIGHT ? "#222222" : "#FFFFFF");
       });
     });
+    const cell = Math.min(figure.frame.width / width, figure.frame.height / height);
+    const room = words.text.every((text) => (text.length + 1) * LETTER < cell);
     fillImage(figure.source("data"), image, [height, width], [0, width], [0, height]);
-    figure.source("values").data = words;
-    this.write(figure, height);
+    figure.source("values").data = room ? words : { x: [], y: [], text: [], color: [] };
+    this.write(figure, height, cell);
     return this.square ? "" : NOTHING;
   }
 
@@ -151,7 +152,7 @@ export class Matrix implements Picture {
     return (this.spec.coords?.[dim] ?? []).map(String);
   }
 
-  private write(figure: Figure, height: number): void {
+  private write(figure: Figure, height: number, cell: number): void {
     const { rows, columns, labels } = this.square ?? EMPTY;
     const told = (kept: number[], place: 0 | 1, at: (k: number) => number) => {
       const every = Math.max(1, Math.ceil(kept.length / LABELLED));
@@ -161,7 +162,8 @@ export class Matrix implements Picture {
     figure.model("rows").setv({ ticks: [...down.keys()] });
     figure.model("columns").setv({ ticks: [...across.keys()] });
     figure.model("y_axis").setv({ major_label_overrides: down });
-    const long = [...across.values()].some((text) => text.length > LETTERS);
+    const between = cell * Math.max(1, Math.ceil(columns.length / LABELLED)); // pixels from label to label
+    const long = [...across.values()].some((text) => (text.length + 1) * LETTER > between);
     const aslant = long ? Math.PI / 4 : "horizontal";
     figure.model("x_axis").setv({ major_label_overrides: across, major_label_orientation: aslant });
   }
