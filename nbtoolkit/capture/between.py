@@ -69,7 +69,9 @@ def fork(
         seed: begins random numbers anew: the shared ones, and those of generators that ``step`` uses.
         perturb: moves the parameters by this share of their norm, in a Gaussian direction.
         name: of the twin's run.
-        every: steps between copies of its parameters; by default a tenth of ``steps``.
+        every: steps between copies of its parameters; by default such that there are at most ten between the first
+            and the last, fewer where they would not fit into 2 GiB. This sets the cost: at each of these steps one
+            comparison is made, outside the budget. Copies that this run has passed are let go of, except the last.
         also: objects that are to be put back too, where ``step`` does not show that it works on them.
 
     Returns:
@@ -77,7 +79,8 @@ def fork(
 
     Raises:
         WatchError: the run was read from a file, a step is under way, ``step`` makes no step of this optimizer or
-            draws from an iterator that cannot be wound back, or an argument is not what it should be.
+            draws from an iterator that cannot be wound back, or an argument is not what it should be; or something
+            could not be put back afterwards, and the text says what.
     """
     from nbtoolkit.capture.changes import Changes
     from nbtoolkit.capture.fork import fork

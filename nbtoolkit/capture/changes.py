@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -12,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from nbtoolkit.capture import contents
 from nbtoolkit.errors import WatchError
+from nbtoolkit.numerics.given import is_finite, is_seed, shown
 
 RATES = ("lr", "initial_lr", "max_lr", "min_lr")  # of a group: what it is, and what schedules go by
 BASES = ("base_lrs", "max_lrs", "_last_lr")  # of a schedule
@@ -26,22 +28,25 @@ class Changes:
     perturb: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no number.
+        """Refuse what is no number; NumPy's become Python's, so that they can be stored.
 
         Raises:
             WatchError: saying which.
         """
-        if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0):
-            raise WatchError(f"seed={self.seed!r}: expected a whole number, 0 or more.")
-        if self.perturb is not None and not _is_finite(self.perturb):
-            raise WatchError(f"perturb={self.perturb!r}: expected the size of the perturbation relative to |theta|.")
+        for name, value in vars(self).copy().items():
+            object.__setattr__(self, name, _plain(value))
+        if self.seed is not None and not is_seed(self.seed):
+            raise WatchError(f"seed={shown(self.seed)}: expected a whole number from 0 to 2**64 - 1.")
+        if self.perturb is not None and not is_finite(self.perturb):
+            raise WatchError(
+                f"perturb={shown(self.perturb)}: expected the size of the perturbation relative to |theta|."
+            )
 
     @property
     def given(self) -> dict[str, Any]:
         """Those that are made, by name."""
         told = {"lr": self.lr, "seed": self.seed, "perturb": self.perturb}
-        plain = {key: dict(value) if isinstance(value, Mapping) else value for key, value in told.items()}
-        return {key: value for key, value in plain.items() if value is not None}
+        return {key: value for key, value in told.items() if value is not None}
 
     def words(self) -> str:
         """All of them in one line, each after a space."""
@@ -61,15 +66,15 @@ class Changes:
         elif isinstance(self.lr, Sequence) and not isinstance(self.lr, str):
             rates = dict(enumerate(self.lr))
             if len(rates) != groups:
-                raise WatchError(f"lr={list(self.lr)} is for {len(rates)} groups; this optimizer has {groups}.")
+                raise WatchError(f"lr={shown(list(self.lr))} is for {len(rates)} groups; this optimizer has {groups}.")
         else:
             rates: dict[int, Any] = dict.fromkeys(range(groups), self.lr)
         unknown = [group for group in rates if group not in range(groups)]
         if unknown:
-            raise WatchError(f"lr names group {unknown[0]!r}; this optimizer has the groups 0 to {groups - 1}.")
-        wrong = [rate for rate in rates.values() if not _is_finite(rate) or rate < 0]
+            raise WatchError(f"lr names group {shown(unknown[0])}; this optimizer has the groups 0 to {groups - 1}.")
+        wrong = [rate for rate in rates.values() if not is_finite(rate) or rate < 0]
         if wrong:
-            raise WatchError(f"lr={wrong[0]!r}: expected a learning rate, a finite number of 0 or more.")
+            raise WatchError(f"lr={shown(wrong[0])}: expected a learning rate, a finite number of 0 or more.")
         return rates
 
     def make(
@@ -125,5 +130,10 @@ def _set_rate(optimizer: Optimizer, place: int, rate: float, schedules: Sequence
                 held[place] = held[place] * (rate / old)
 
 
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _plain(value: Any) -> Any:
+    """Python's own numbers in the place of NumPy's."""
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return value.item() if isinstance(value, np.generic) else value

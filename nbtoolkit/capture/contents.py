@@ -4,9 +4,11 @@ Each function notes what an object holds now and returns a function that makes i
 """
 
 import copy
+import functools
 import random
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from nbtoolkit.capture.references import ABSENT
 
+_Plain = type("_Plain", (), {})
 Undo = Callable[[], None]
 
 
@@ -63,6 +66,10 @@ def of_array(array: np.ndarray) -> Undo:
     kept = array.copy()
 
     def undo() -> None:
+        if array.shape != kept.shape:
+            array.resize(kept.shape, refcheck=False)
+        if not array.flags.writeable:  # it was, else nothing would be kept
+            array.flags.writeable = True
         array[...] = kept
 
     return undo
@@ -127,6 +134,35 @@ def of_attributes(thing: Any, names: list[str]) -> Undo:
     return undo
 
 
+def attributes(thing: Any) -> dict[str, Any] | None:
+    """The dict that holds the attributes of an object, if it has one."""
+    try:
+        held = object.__getattribute__(thing, "__dict__")
+    except AttributeError:
+        return None
+    return held if isinstance(held, dict) else None
+
+
+def slots(thing: Any) -> list[str]:
+    """The names of the attributes of an object that are in no dict."""
+    return [name for kind in type(thing).__mro__ for name in _slots(kind) if name not in ("__dict__", "__weakref__")]
+
+
+def is_partly_hidden(thing: Any) -> bool:
+    """Whether an object holds something besides its attributes, as those written in C do."""
+    plain = _Plain.__basicsize__ + len(slots(thing)) * tuple.__itemsize__
+    return type(thing).__basicsize__ > plain and not isinstance(thing, str | bytes | int | float | complex)
+
+
+def of_its_own(kind: type) -> list[tuple[str, Any]]:
+    """What a class holds, besides what belongs to how it is made."""
+    made = FunctionType | staticmethod | classmethod | property
+    return [
+        (name, value) for name, value in vars(kind).items()
+        if not (isinstance(value, made) or name.startswith("__") or hasattr(type(value), "__get__"))
+    ]  # fmt: skip
+
+
 def of_state_dict(thing: Any) -> Undo:
     """What an object says itself that its state is."""
     kept = copy.deepcopy(thing.state_dict())
@@ -152,6 +188,11 @@ def of_generator(generator: Any) -> Undo | None:
         kept = copy.deepcopy(bits.state)
         return lambda: setattr(bits, "state", kept)
     return None
+
+
+def of_grad_mode() -> Undo:
+    """Whether operations on this thread are recorded for gradients."""
+    return functools.partial(torch._C._set_grad_enabled, torch.is_grad_enabled())
 
 
 def of_random_numbers() -> Undo:
@@ -201,3 +242,9 @@ def _bytes(storage: torch.UntypedStorage) -> Tensor:
 
 def _nothing(_: Any) -> None:
     return None
+
+
+def _slots(kind: type) -> list[str]:
+    slots = vars(kind).get("__slots__", ())
+    names = {slots} if isinstance(slots, str) else set(slots) - {"__dict__", "__weakref__"}
+    return [f"_{kind.__name__.lstrip('_')}{n}" if n.startswith("__") and not n.endswith("__") else n for n in names]

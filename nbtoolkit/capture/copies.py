@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from nbtoolkit.errors import WatchError
+from nbtoolkit.numerics.given import is_whole, shown
 
 BYTES = 2**31  # of all copies of one fork
-MOST = 10  # intervals between copies, by default
+MOST = 10  # copies between the first and the last, by default
 
 
 class Copies:
     """The parameters of a training at chosen steps, on the host.
+
+    Those that the parent has passed are let go of, except the last.
 
     Args:
         steps: those at which `take` keeps a copy, in order.
@@ -41,8 +44,17 @@ class Copies:
             WatchError: no copy was taken there.
         """
         if step not in self._kept:
-            raise WatchError(f"there is no copy at step {step}; there are at: {', '.join(map(str, self.steps))}.")
+            raise WatchError(
+                f"there is no copy at step {step}; there are at: {', '.join(map(str, self.steps)) or 'none'}. Those "
+                "that the parent has passed are let go of, except the last."
+            )
         return self._kept[step]
+
+    def let_go(self, before: int) -> None:
+        """Drop the copies of steps before this one, but never the last."""
+        for step in self.steps[:-1]:
+            if step < before:
+                del self._kept[step]
 
     def get(self, step: int) -> dict[str, Tensor] | None:
         """The parameters after ``step`` steps, or None."""
@@ -52,7 +64,7 @@ class Copies:
 def planned(first: int, count: int, every: int | None, params: Mapping[str, Tensor]) -> Copies:
     """Copies at ``first``, at its end ``count`` steps later, and at the multiples of ``every`` between.
 
-    By default ten intervals, or as many as fit into 2 GiB.
+    By default at most ten between, and no more than fit into 2 GiB.
 
     Raises:
         WatchError: ``every`` is no whole number above 0, or gives more copies than that.
@@ -60,11 +72,13 @@ def planned(first: int, count: int, every: int | None, params: Mapping[str, Tens
     size = sum(tensor.numel() * tensor.element_size() for tensor in params.values())
     room = BYTES // max(1, size)
     if every is None:
-        if room < 2:
-            return Copies([])
-        every = max(1, count // MOST, -(-count // max(1, room - 2)) if room > 2 else count)
-    elif isinstance(every, bool) or not isinstance(every, int) or every < 1:
-        raise WatchError(f"every={every!r}: expected a whole number of steps between copies of the parameters.")
+        most = min(MOST, room - 2)  # besides the first and the last
+        if most <= 0:
+            return Copies([first, first + count] if most == 0 else [])
+        every = -(-count // most)
+    elif not is_whole(every, 1):
+        raise WatchError(f"every={shown(every)}: expected a whole number of steps between copies of the parameters.")
+    first, count, every = int(first), int(count), int(every)
     between = range(-(-first // every) * every, first + count, every)  # the same for forks from different steps
     steps = sorted({first, *between, first + count})
     if len(steps) > room:

@@ -1,6 +1,7 @@
 """A twin of a training: other steps from the state of this one, which goes on as if there had been none."""
 
 import contextlib
+import gc
 import inspect
 import itertools
 import math
@@ -10,6 +11,7 @@ from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from nbtoolkit.capture import taps
 from nbtoolkit.capture.changes import Changes
@@ -17,13 +19,14 @@ from nbtoolkit.capture.copies import Copies, planned
 from nbtoolkit.capture.loop import Loop
 from nbtoolkit.capture.run import Run
 from nbtoolkit.capture.schedule import Attached
-from nbtoolkit.capture.situation import Situation
+from nbtoolkit.capture.situation import TOLD, Situation
 from nbtoolkit.capture.watch import DEFAULT_BUDGET, Discovery, begin, runs_by_optimizer, watching
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import twin_divergence
+from nbtoolkit.numerics.given import is_whole, shown
 
+LEFT = "left as the fork leaves it, though the step works on it:"
 IDLE = 100  # calls without a step of the optimizer: gradients may be accumulated over calls, a scaler may skip steps
-TOLD = 5  # things that could not be put back
 
 
 class Enough(BaseException):
@@ -69,53 +72,93 @@ class Meeting(Attached):
         steps = itertools.chain.from_iterable(copies.steps for copies in self.compared.values())
         return min((step for step in steps if step > last), default=math.inf)
 
+    def outputs(self) -> Any:
+        """Compare; of what lies behind, the forks keep no copies but their last."""
+        for copies in self.compared.values():
+            copies.let_go(self.measured_at or 0)
+        return super().outputs()
+
 
 def fork(
     run: Run, step: Callable[[], Any], changes: Changes, *, steps: int = 100, name: str | None = None,
     every: int | None = None, also: Sequence[Any] = (), started: Callable[[Run], None] = lambda run: None,
 ) -> Run:  # fmt: skip
     """A twin of ``run``; see `Run.fork`. ``started`` is told of its run when it begins."""
-    optimizer, loop = _checked(run, step, steps)
+    optimizer, loop = _checked(run, step)
+    check_extent(steps, name)
+    steps = int(steps)
     changes.rates(optimizer)
     loop.begin(run.step, remember_initial=False, keep_params=False)
     gate = Gate(loop, planned(run.step, steps, every, loop.params()), run.step + steps)
-    situation = Situation(step, optimizer, *loop.models.values(), *also)
+    error: BaseException | None = None
     with resting(run) as others:
+        # What trains comes first, so that it is also put back first; a schedule may be in sight of no code.
+        situation = Situation(optimizer, *loop.models.values(), *schedules_of(optimizer), step, *also)
         try:
             situation.stand_in()
             changes.make(optimizer, loop.tensors, situation.generators, situation.found)
             hook = optimizer.register_step_pre_hook(gate)
             gate.child = child = begun(run, run.step, loop, changes, name, gate.copies)
-            if situation.left:
-                child.note(f"the step also works on {', '.join(situation.left[:TOLD])}, left as the fork leaves it")
+            for told in (run, child) if situation.left else ():
+                told.note(f"{LEFT} {', '.join(situation.left[:TOLD])}")
             for other in others:
                 other.twin = child
             with child:
                 started(child)
                 _train(child, step, gate)
             hook.remove()
+        except BaseException as raised:
+            error = raised
+            raise
         finally:
-            situation.restore()
-            if gate.child is not None:
-                gate.child.subject = None  # its parameters are gone
-                _compare(run, gate.child.name, gate.copies)
-            del situation  # a traceback would keep it
+            try:
+                situation.restore(error)
+            except WatchError as failure:
+                run.note(f"after a fork: {failure}")
+                raise failure.with_traceback(None) from error  # its frames would keep the copies
+            finally:
+                if gate.child is not None:
+                    gate.child.subject = None  # its parameters are gone
+                    _compare(run, gate.child.name, gate.copies)
+                del situation, error  # a traceback would keep them
     return child
 
 
-def _checked(run: Run, step: Callable[[], Any], steps: int) -> tuple[Optimizer, Loop]:
+def schedules_of(optimizer: Optimizer) -> list[LRScheduler]:
+    """The schedules of its learning rates, wherever they are held."""
+    everything = [one for one in gc.get_objects() if issubclass(type(one), LRScheduler)]
+    return [one for one in everything if getattr(one, "optimizer", None) is optimizer]
+
+
+def check_extent(steps: Any, name: Any) -> None:
+    """Refuse a number of steps that is none, and a name that is no text.
+
+    Raises:
+        WatchError: saying which.
+    """
+    if not is_whole(steps, 1):
+        raise WatchError(f"steps={shown(steps)}: expected a whole number of steps, 1 or more.")
+    if name is not None and not (isinstance(name, str) and name):
+        raise WatchError(f"name={shown(name)}: expected the name of the twin's run, a text.")
+
+
+def _checked(run: Run, step: Callable[[], Any]) -> tuple[Optimizer, Loop]:
     """The optimizer of the run and its loop, if a fork can be made now."""
     if run.subject is None:
         raise WatchError(f"{run.name} is {run.state}: there is no model to go on with, only what was recorded.")
     _check_step(step)
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise WatchError(f"steps={steps!r}: expected a whole number of steps, 1 or more.")
     if run.twin is not None:
         raise WatchError(f"{run.name} is being forked at this moment; a step of a fork makes no forks.")
     if run.steps is not None and not run.steps.belongs_here():
         raise WatchError("run.fork() was called on another thread than the one that makes the steps; call it there.")
     if run.steps is not None and run.steps.midway():
-        raise WatchError("run.fork() was called within a step; call it between two: after optimizer.step().")
+        raise WatchError(
+            "run.fork() was called within a step; call it between two: after optimizer.step(). After an interrupt, "
+            "call optimizer.zero_grad() first."
+        )
+    held = run.record.groups.get(twin_divergence.name)
+    if held is not None and held.variables.keys() != twin_divergence.outputs.keys():
+        raise WatchError(f"{run.name} has a logged value {held.name!r}, the name of what a fork adds; rename that one.")
     loop = run.subject.loop()
     return loop.optimizer, loop
 
@@ -204,9 +247,10 @@ def _compare(run: Run, name: str, copies: Copies) -> None:
         return
     loop, schedule = run.steps.loop, run.steps.schedule
     loop.version += 1
-    if twin_divergence.name not in run.instruments:
+    if not any(isinstance(item, Meeting) for item in schedule.attached):
+        own = schedule.detach(twin_divergence.name)  # the user's, with other settings
         steps = copies.steps
-        item = twin_divergence.using(every=max(1, steps[1] - steps[0]) if len(steps) > 1 else 1)
+        item = (own or twin_divergence).using(every=max(1, steps[1] - steps[0]) if len(steps) > 1 else 1)
         with run.lock:
             run.declare(item)
         meeting = Meeting(item, loop, run.draft)

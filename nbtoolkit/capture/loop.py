@@ -16,7 +16,7 @@ from nbtoolkit.instruments import Instrument
 from nbtoolkit.numerics import trees
 from nbtoolkit.numerics.curvature import GIVE_PROBE, Curvature
 from nbtoolkit.numerics.loss_at import LossAt
-from nbtoolkit.numerics.trajectory import Trajectory
+from nbtoolkit.numerics.trajectory import Passing, Trajectory
 
 NO_PROBE = (
     f"needs the loss as a function of the parameters, which the loop does not show; {GIVE_PROBE}, or --loss and --probe"
@@ -222,9 +222,8 @@ class Loop:
         return self._curvature
 
     def trajectory(self) -> Trajectory:
-        """Copies of the parameters at the steps at which this was called, thinned; the newest is of now."""
-        self._passed.add(self.current_step, self.params())
-        return self._passed
+        """Copies of the parameters at the steps at which this was looked at, thinned; the newest is of now."""
+        return Passing(self._passed, self.current_step, self.params)
 
     def forks(self) -> dict[str, dict[str, Tensor] | None]:
         """The parameters of every fork after as many steps as this run has made, by its name."""

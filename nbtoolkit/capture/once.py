@@ -1,5 +1,6 @@
 """One measurement between steps, of a run that is watched or of one that has ended."""
 
+import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,8 @@ def measure(run: "Run", loop: Loop, instrument: Instrument) -> None:
     """Measure once, now; a row of the run at its present step.
 
     Raises:
-        WatchError: the instrument needs what exists only within a step.
+        WatchError: the instrument needs what exists only within a step, or cannot be measured with these settings, on
+            this model or probe.
     """
     absent = [need for need in instrument.needs if need in WITHIN_STEP]
     if absent:
@@ -97,8 +99,13 @@ def measure(run: "Run", loop: Loop, instrument: Instrument) -> None:
             outputs = Attached(instrument, loop, run.draft).outputs()
         except WatchError as error:
             raise WatchError(f"{instrument.name} {error}") from None
+        except (ValueError, TypeError) as error:  # what was asked for cannot be measured; in a loop it would be NaN
+            run.drafts.settle(instrument.name)
+            raise WatchError(f"{instrument.name}: {str(error).splitlines()[0]}") from None
         except Exception as error:
             outputs = error
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            warnings.warn(f"nbtoolkit: {instrument.name} could not be measured: {reason}", stacklevel=4)
         run.measured(instrument, outputs, loop.labels(instrument))
         loop.end()
         run.drafts.raise_interrupt()

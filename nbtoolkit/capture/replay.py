@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from nbtoolkit.capture.changes import Changes
 from nbtoolkit.capture.copies import planned
-from nbtoolkit.capture.fork import Enough, Gate, begun, resting
+from nbtoolkit.capture.fork import Enough, Gate, begun, check_extent, resting
 from nbtoolkit.capture.references import Name, Place, of_code
 from nbtoolkit.capture.run import Run
 from nbtoolkit.capture.situation import Situation
@@ -25,6 +25,7 @@ from nbtoolkit.capture.status import ended_by
 from nbtoolkit.capture.watch import Discovery, runs_by_optimizer, watching
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
+from nbtoolkit.numerics.given import is_whole, shown
 
 USUAL = (
     "usual causes: GPU kernels that are not deterministic (torch.use_deterministic_algorithms(True)), data read ahead "
@@ -153,10 +154,10 @@ def replay(
     """
     if run not in start.runs:
         raise WatchError(f"{run.name} was not begun by the cell whose start was kept.")
-    if isinstance(at, bool) or not isinstance(at, int) or not 1 <= at < run.step:
-        raise WatchError(f"at={at!r}: expected a step from 1 to {run.step - 1}, before the last of {run.name}.")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise WatchError(f"steps={steps!r}: expected a whole number of steps, 1 or more.")
+    if not is_whole(at, 1) or at >= run.step:
+        raise WatchError(f"at={shown(at)}: expected a step from 1 to {run.step - 1}, before the last of {run.name}.")
+    check_extent(steps, name)
+    at, steps = int(at), int(steps)
 
     def turn(again: _Replay) -> None:
         shadow = again.shadow

@@ -14,7 +14,7 @@ from nbtoolkit.capture.status import Status, ended_by
 from nbtoolkit.capture.stretch import Labels
 from nbtoolkit.errors import LandscapeError, WatchError
 from nbtoolkit.instruments import Instrument, Unknown
-from nbtoolkit.store.columns import Record
+from nbtoolkit.store.columns import Columns, Record
 from nbtoolkit.store.schema import Var
 
 if TYPE_CHECKING:
@@ -216,6 +216,7 @@ class Run:
     def measured(self, instrument: Instrument, outputs: "dict[str, Any] | Exception", labels: Labels) -> None:
         """Keep what an instrument measured at the present step; where it raised, NaN and why."""
         columns = self.record.groups[instrument.name]
+        self._resettle(instrument, columns)
         if isinstance(outputs, Exception):
             own = isinstance(outputs, LandscapeError)
             reason = (str(outputs) if own else f"{type(outputs).__name__}: {outputs}").splitlines()[0]
@@ -226,6 +227,16 @@ class Run:
         self.rows.add(
             instrument.name, self.step, {} if not any(v is not None for v in known.values()) else known, labels
         )
+
+    def _resettle(self, instrument: Instrument, columns: Columns) -> None:
+        """Of rows with other settings than the next one, say which they had and how many they are."""
+        told = instrument.attrs()
+        if told["settings"] != columns.attrs.get("settings"):
+            self._collect(wait=True)
+            if len(columns):
+                earlier = {"rows": len(columns), "settings": columns.attrs.get("settings")}
+                columns.attrs["earlier_settings"] = [*columns.attrs.get("earlier_settings", []), earlier]
+            columns.attrs |= told
 
     def missing_loss(self, step: int, reason: str) -> None:
         """No loss is known for this step."""

@@ -115,6 +115,14 @@ class Schedule:
         self.stretches = self.stretches or not item.exempt
         self.plan()
 
+    def detach(self, name: str) -> Instrument | None:
+        """Measure an instrument no more; returns it, if it was attached."""
+        found = [item for item in self.attached if item.name == name]
+        for held in (self.attached, self._sometimes, self._live, self._always.before, self._always.after):
+            held[:] = [item for item in held if item not in found]
+        self.plan()
+        return found[0].instrument if found else None
+
     def due(self, step: int) -> Due:
         """What is to be measured at ``step``; it is then due no more."""
         if step < self._next:

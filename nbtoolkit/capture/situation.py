@@ -28,8 +28,14 @@ ATOMS = {
 }  # fmt: skip
 # Of their classes nothing is put back, and nothing need be said: immutable, or no part of a training.
 UNTOUCHED = {"torch", "numpy", "nbtoolkit", "builtins", "functools", "types", "typing", "abc", "enum", "re", "math",
-             "pathlib", "datetime", "time", "logging", "weakref", "contextlib", "threading", "_thread"}  # fmt: skip
+             "pathlib", "datetime", "time", "logging", "weakref", "contextlib", "threading", "_thread", "operator",
+             "inspect", "dataclasses", "importlib", "decimal", "fractions", "uuid", "triton", "numba"}  # fmt: skip
+# What these hold is half somewhere else (threads, processes, the screen, servers): it is left, and that is said.
+ELSEWHERE = {"queue", "multiprocessing", "concurrent", "asyncio", "socket", "subprocess", "sqlite3", "IPython",
+             "ipykernel", "ipywidgets", "traitlets", "zmq", "matplotlib", "plotly", "bokeh", "rich", "tqdm", "wandb",
+             "tensorboard", "tensorboardX", "mlflow", "neptune", "comet_ml", "aim", "clearml"}  # fmt: skip
 SHARED = (random._inst, np.random.mtrand._rand, torch.default_generator)  # type: ignore[attr-defined]
+TOLD = 5  # things that could not be put back
 DRAW = "draw the batch within the step, from indices or a torch.Generator, or make the iterator there"
 
 
@@ -39,15 +45,16 @@ class Situation:
     Reached are: the variables that functions share with the ones around them, the global names of the user's own
     functions, modules and classes, the objects that methods are bound to. Put back are: what names and attributes are
     bound to; the content of lists, dicts, sets, deques and arrays; tensors with their gradients and flags; modules,
-    optimizers, schedules, scalers, samplers and objects of the user's classes with all that they hold; random number
-    generators; other objects that have ``state_dict`` and ``load_state_dict``. Objects stay the ones they are, memory
-    stays where it is. Of other people's classes nothing is known: ``left`` says what was left as it is. What has gone
-    elsewhere (files, the screen) is not taken back.
+    optimizers, schedules, scalers, samplers and other objects, also of installed packages, with all the attributes
+    that they hold; random number generators; objects without attributes that have ``state_dict`` and
+    ``load_state_dict``; whether gradients are recorded. Objects stay the ones they are, memory stays where it is. Of
+    other objects nothing is known: ``left`` says what was left as it is. What has gone elsewhere (files, the screen)
+    is not taken back.
 
     It holds one copy of all tensors and arrays, on their devices.
 
     Args:
-        roots: functions, or any other objects.
+        roots: functions, or any other objects; what is reached from the first is put back first.
         places: names to be put back with what they hold, as `references.of_code` finds them.
         strict: whether to refuse iterators that cannot be wound back; else they are left where they are.
 
@@ -60,12 +67,14 @@ class Situation:
         self.found: list[Any] = []
         self.generators: list[Any] = []
         self.left: list[str] = []
-        self._undoes: list[Callable[[], None]] = [contents.of_random_numbers()]
+        self._undoes: list[tuple[str, Callable[[], None]]] = [
+            ("the recording of gradients", contents.of_grad_mode()), ("random numbers", contents.of_random_numbers())
+        ]  # fmt: skip
         self._seen: dict[int, Any] = {}
         self._storages: set[tuple[Any, int]] = set()
         self._copies: dict[int, Any] = {}
         self._iterators: list[tuple[Callable[[Any], None], Any]] = []
-        self._waiting: list[tuple[Any, str]] = [(root, getattr(root, "__name__", "it")) for root in reversed(roots)]
+        self._waiting: list[tuple[Any, str]] = [(root, _called(root)) for root in reversed(roots)]
         for place in places:
             self._place(place)
         collects = gc.isenabled()
@@ -87,16 +96,32 @@ class Situation:
         """All that was reached."""
         return list(self._seen.values())
 
-    def restore(self) -> None:
-        """Put everything back; an interrupt on the way comes out when that is done."""
+    def restore(self, after: BaseException | None = None) -> None:
+        """Put everything back, whatever fails on the way; an interrupt comes out when that is done.
+
+        Args:
+            after: the exception that ended the code, which is told of where another takes its place.
+
+        Raises:
+            WatchError: something could not be put back; the text says what.
+        """
         interrupt: BaseException | None = None
+        failed: dict[str, Exception] = {}
         while True:
             try:
-                for undo in self._undoes:
-                    undo()
+                for path, undo in self._undoes:
+                    try:
+                        undo()
+                    except Exception as error:
+                        failed[path] = error
                 break
             except KeyboardInterrupt as error:
                 interrupt = error
+        if failed:
+            failure = WatchError(_words(failed, after))
+            if interrupt is None:
+                raise failure from after
+            interrupt.add_note(str(failure))
         if interrupt is not None:
             raise interrupt
 
@@ -114,7 +139,7 @@ class Situation:
         self._seen[id(thing)] = thing
         undo = contents.of_generator(thing)
         if undo is not None:
-            self._undoes.append(undo)
+            self._keep(path, undo)
             if not any(thing is one for one in SHARED):
                 self.generators.append(thing)
         elif isinstance(thing, Tensor):
@@ -136,29 +161,42 @@ class Situation:
 
     def _changing(self, thing: Any, kind: type, path: str) -> None:
         if isinstance(thing, list | deque | bytearray):
-            self._undoes.append(contents.of_list(thing))
+            self._keep(path, contents.of_list(thing))
             if kind is not bytearray:
                 self._parts(enumerate(thing), thing.__setitem__, path, "[]")
         elif isinstance(thing, dict):
-            self._undoes.append(contents.of_dict(thing))
+            self._keep(path, contents.of_dict(thing))
             self._waiting += [(key, path) for key in thing if type(key) not in ATOMS]
             self._parts(thing.items(), functools.partial(dict.__setitem__, thing), path, "[]")
         elif isinstance(thing, set):
-            self._undoes.append(contents.of_set(thing))
+            self._keep(path, contents.of_set(thing))
             self._fixed(thing, path)
         elif isinstance(thing, type):
             if is_users(thing.__module__):
                 self._class(thing, path)
         elif isinstance(thing, OPEN) or is_users(kind.__module__):
             self._object(thing, path)
-        elif callable(getattr(thing, "state_dict", None)) and callable(getattr(thing, "load_state_dict", None)):
-            self._undoes.append(contents.of_state_dict(thing))
-        elif not (kind.__module__.partition(".")[0] in UNTOUCHED or isinstance(thing, Dataset | io.IOBase)):
+        elif not isinstance(thing, ModuleType | Dataset | io.IOBase):
+            self._others(thing, kind, path)
+
+    def _others(self, thing: Any, kind: type, path: str) -> None:
+        """An object of somebody else's class."""
+        package = kind.__module__.partition(".")[0]
+        if package not in UNTOUCHED | ELSEWHERE and contents.attributes(thing) is not None:
+            self._object(thing, path)
+            if not contents.is_partly_hidden(thing):
+                return
+        if callable(getattr(kind, "state_dict", None)) and callable(getattr(kind, "load_state_dict", None)):
+            self._keep(path, contents.of_state_dict(thing))
+        elif package not in UNTOUCHED:
             self.left.append(f"{path} ({kind.__name__})")
+
+    def _keep(self, path: str, undo: Callable[[], None]) -> None:
+        self._undoes.append((path, undo))
 
     def _place(self, place: Place) -> None:
         value = place.get()
-        self._undoes.append(functools.partial(place.put, value))
+        self._keep(place.name, functools.partial(place.put, value))
         self._part(value, place.put, place.name)
 
     def _part(self, part: Any, put: Callable[[Any], None] | None, path: str) -> None:
@@ -181,7 +219,7 @@ class Situation:
     def _parts(
         self, items: Iterable[tuple[Any, Any]], put: Callable[[Any, Any], None], path: str, sign: str = "."
     ) -> None:
-        for key, part in items:
+        for key, part in list(items):  # other threads may change them meanwhile
             if type(part) not in ATOMS:
                 where = f"{path}[{key if type(key) in ATOMS else '...'}]" if sign == "[]" else f"{path}.{key}"
                 self._part(part, functools.partial(put, key), where)
@@ -206,38 +244,36 @@ class Situation:
             if where not in self._storages and storage.nbytes():
                 self._storages.add(where)
                 self._seen[id(storage)] = storage
-                self._undoes.append(contents.of_storage(storage))
-        self._undoes.append(contents.of_tensor(tensor))
+                self._keep(path, contents.of_storage(storage))
+        self._keep(path, contents.of_tensor(tensor))
         if tensor.is_leaf and tensor.grad is not None:
             self._waiting.append((tensor.grad, f"{path}.grad"))
         self._waiting.append((tensor.__dict__, path))
 
     def _array(self, array: np.ndarray, path: str) -> None:
         if array.flags.writeable:
-            self._undoes.append(contents.of_array(array))
+            self._keep(path, contents.of_array(array))
         if array.dtype == object:
             self._fixed(array.flat, path)
 
     def _object(self, thing: Any, path: str) -> None:
         self.found.append(thing)
-        held = getattr(thing, "__dict__", None)
-        if isinstance(held, dict):
+        held = contents.attributes(thing)
+        if held is not None:
             self._seen[id(held)] = held
-            self._undoes.append(contents.of_dict(held))
+            self._keep(path, contents.of_dict(held))
             self._parts(held.items(), functools.partial(dict.__setitem__, held), path)
-        slots = [
-            name for kind in type(thing).__mro__ for name in _slots(kind) if name not in ("__dict__", "__weakref__")
-        ]
+        slots = contents.slots(thing)
         if slots:
-            self._undoes.append(contents.of_attributes(thing, slots))
+            self._keep(path, contents.of_attributes(thing, slots))
             held = [(name, getattr(thing, name)) for name in slots if hasattr(thing, name)]
             self._parts(held, functools.partial(setattr, thing), path)
         self._waiting += [(kind, kind.__name__) for kind in type(thing).__mro__ if is_users(kind.__module__)]
 
     def _class(self, kind: type, path: str) -> None:
         """What the functions of a class refer to, and what it holds beside them."""
-        own = [(name, value) for name, value in vars(kind).items() if not _is_special(name, value)]
-        self._undoes.append(contents.of_attributes(kind, [name for name, _ in own]))
+        own = contents.of_its_own(kind)
+        self._keep(path, contents.of_attributes(kind, [name for name, _ in own]))
         self._parts(own, functools.partial(setattr, kind), path)
         for value in vars(kind).values():
             function = getattr(value, "__func__", value.fget if isinstance(value, property) else value)
@@ -245,13 +281,14 @@ class Situation:
                 self._waiting.append((function, path))
 
 
-def _is_special(name: str, value: Any) -> bool:
-    """Whether this belongs to how a class is made, not to what it holds."""
-    made = isinstance(value, FunctionType | staticmethod | classmethod | property)
-    return made or name.startswith("__") or hasattr(type(value), "__get__")
+def _called(root: Any) -> str:
+    return root.__name__ if isinstance(root, FunctionType | MethodType | type) else type(root).__name__
 
 
-def _slots(kind: type) -> list[str]:
-    slots = vars(kind).get("__slots__", ())
-    names = {slots} if isinstance(slots, str) else set(slots) - {"__dict__", "__weakref__"}
-    return [f"_{kind.__name__.lstrip('_')}{n}" if n.startswith("__") and not n.endswith("__") else n for n in names]
+def _words(failed: dict[str, Exception], before: BaseException | None) -> str:
+    """What could not be put back, and why; and the exception on the way, which this one takes the place of."""
+    told = [f"{path} ({type(error).__name__}: {error})" for path, error in failed.items()]
+    more = f" and {len(told) - TOLD} more" if len(told) > TOLD else ""
+    text = f"not put back: {', '.join(told[:TOLD])}{more}; all else is as it was."
+    text += "" if before is None else f" The step itself had raised {type(before).__name__}: {before}".rstrip(": ")
+    return " ".join(text.split())

@@ -1,6 +1,7 @@
 """The steps of one optimizer: its hooks, and what is measured before and after each step."""
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
@@ -70,9 +71,16 @@ class Steps:
         self._handles = []
 
     def midway(self) -> bool:
-        """Whether a step is being made, or a backward pass has run that cannot be that of another optimizer."""
+        """Whether a step is being made, or a backward pass has run that cannot be that of another optimizer.
+
+        A step that an interrupt has ended is no more being made, and its backward pass counts no more.
+        """
         if self._depth > 0:
-            return True
+            if is_called(self.loop.optimizer):
+                return True
+            self._depth = 0
+            if not self._backward_since:
+                self.losses.forget()
         return self.losses.pending > 0 and not names.any_optimizer_besides([self.loop.optimizer])
 
     def belongs_here(self) -> bool:
@@ -261,6 +269,16 @@ class Steps:
         step, since, measuring = self._clock
         self._clock = (self.run.step, now, self.measuring)
         return {"steps": self.run.step - step, "seconds": now - since, "measuring": self.measuring - measuring}
+
+
+def is_called(optimizer: Optimizer) -> bool:
+    """Whether this thread is within ``optimizer.step()``, as torch wraps it to call the hooks."""
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__") == Optimizer.__module__ and frame.f_locals.get("self") is optimizer:
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextlib.contextmanager

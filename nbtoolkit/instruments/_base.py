@@ -28,7 +28,7 @@ NEEDS = {
     "live_loss": "0-d loss of this step with its graph, before backward() has used it up",
     "loss_at": "the probe's loss as a pure function of a dict of parameters",
     "memory": "dict of the instrument's own, empty at first, kept between its measurements in one run",
-    "trajectory": "copies of the parameters at the steps at which this was asked for, thinned; the newest is now",
+    "trajectory": "copies of the parameters at the steps at which this was looked at, thinned; the newest is now",
     "loss_at_or_none": "loss_at, or None where no probe was given",
     "forks": "dict of fork -> dict of its parameters at this step of the run, or None where no copy was kept",
     "clock": "dict of seconds since this was last asked: steps, seconds, measuring",
@@ -213,7 +213,7 @@ def _plain(setting: Any) -> Any:
         return type(setting).__name__
     if isinstance(setting, Mapping) and any(isinstance(value, torch.Tensor) for value in setting.values()):
         return f"{len(setting)} tensors"
-    return setting
+    return setting.item() if isinstance(setting, np.generic) else setting
 
 
 def on_host(value: Any) -> np.ndarray:

@@ -9,6 +9,7 @@ from torch import Tensor
 from nbtoolkit.instruments._base import Var, instrument
 from nbtoolkit.instruments._models import NO_OTHER, pair
 from nbtoolkit.instruments._probe import layers as labels_of
+from nbtoolkit.numerics.given import is_whole, shown
 from nbtoolkit.numerics.loss_at import LossAt
 from nbtoolkit.numerics.similarity import FEWEST, features, linear_cka
 from nbtoolkit.numerics.trajectory import Trajectory
@@ -38,15 +39,21 @@ def feature_similarity(
     Layers are modules with trained parameters of their own, or those named by ``layers``; their outputs are flattened
     by example, which must be the first dim. NaN for the others, for layers that are not called as modules, and where
     all examples give the same features. ``examples`` are evenly spread over the probe. In eval mode; layers with
-    running statistics use those of these examples.
+    running statistics use those of these examples. Forward hooks that the model has run too, since they may compute:
+    one that keeps activations will keep those of the probe as well.
     """
+    if not is_whole(examples, 2):
+        raise ValueError(f"examples={shown(examples)}: expected a whole number of 2 or more")
     labels = labels_of(loss_at, params)
-    own = {label: label.removeprefix(loss_at.prefix) for label in labels if layers is None or label in layers}
-    unknown = [name for name in layers or () if name not in own]
+    chosen = labels if layers is None else [layers] if isinstance(layers, str) else layers
+    if not isinstance(chosen, Sequence) or not all(isinstance(name, str) for name in chosen):
+        raise ValueError(f"layers={shown(layers)}: expected names of layers; there are: {', '.join(labels)}")
+    own = {label: label.removeprefix(loss_at.prefix) for label in labels if label in chosen}
+    unknown = [name for name in chosen if name not in own]
     if unknown:
         raise ValueError(f"no layer {unknown[0]!r} is trained here; there are: {', '.join(labels)}")
     both = pair(loss_at, params, trajectory, other)
-    now = features(loss_at, params, list(own.values()), most=examples)
+    now = features(loss_at, params, list(own.values()), most=int(examples))
     present = [now.get(own.get(label, "")) for label in labels]
     matrix = torch.full((len(labels), len(labels)), torch.nan, dtype=torch.float64)
     for i, one in enumerate(present):
@@ -55,7 +62,7 @@ def feature_similarity(
                 matrix[i, j] = matrix[j, i] = linear_cka(one, two)
     found: dict[str, Any] = {"cka": NO_OTHER, "debiased_cka": NO_OTHER, "layer_cka": matrix}
     if both is not None:
-        then = features(loss_at, both[0], list(own.values()), most=examples)
+        then = features(loss_at, both[0], list(own.values()), most=int(examples))
         pairs = [
             None if one is None or own[label] not in then else (one, then[own[label]])
             for label, one in zip(labels, present, strict=True)

@@ -11,6 +11,7 @@ from nbtoolkit.instruments._base import Unknown, Var, instrument
 from nbtoolkit.instruments._probe import leaves
 from nbtoolkit.numerics import directions as random
 from nbtoolkit.numerics import planes
+from nbtoolkit.numerics.barriers import whole_params
 from nbtoolkit.numerics.loss_at import LossAt
 from nbtoolkit.numerics.points import Points, Values
 from nbtoolkit.numerics.products import hessian, trainable
@@ -21,7 +22,7 @@ from nbtoolkit.numerics.trajectory import MOST, Trajectory
 CHOICES = ("filter", "layer", "gaussian", "eigenvectors", "trajectory")
 MARGIN = 1.2  # between the path and the edge of the picture
 PRODUCTS = 60  # for eigenvectors, at most
-CHECKS = 4  # passes in which the way to evaluate is found
+CHECKS = 5  # passes in which the way to evaluate is found
 NO_PATH = Unknown("only the planes of a trajectory and of given models have a path drawn on them")
 NO_STEPS = Unknown("models are given without the step at which they were")
 WHAT = (
@@ -87,9 +88,10 @@ def landscape_slice(
     ``directions``: ``"filter"``, random normal, each filter as long as the filter of the weights that it moves, which
     makes slices of rescaled ReLU networks the same; ``"layer"``, the same by tensor; ``"gaussian"``, as drawn;
     ``"eigenvectors"`` of the two largest eigenvalues of the Hessian, of length 1; ``"trajectory"``, the principal plane
-    of the path of training so far (of the steps at which this was measured), scaled so that the path lies within;
-    two directions as dicts of tensors by parameter name; or two models, for the plane through them and this one. Of
-    random directions the biases and the parameters of normalisation layers are zero, unless ``biases``.
+    of the path of training so far (of the steps at which it was asked for), scaled so that the path lies within;
+    two directions as dicts of tensors by parameter name; or two models, for the plane through them and this one, which
+    moves all parameters in which they differ, trained or not, and for which the buffers must be the same. Of random
+    directions the biases and the parameters of normalisation layers are zero, unless ``biases``.
 
     ``statistics``: ``"frozen"``, in eval mode; ``"reestimated"``, normalisation by the statistics that the probe has at
     each point; ``"as trained"``, the model in its present mode. ``share`` is the part of the finest points that is
@@ -100,10 +102,15 @@ def landscape_slice(
     and ``path_distance`` how far that is off.
     """
     axis(points, extent)
+    if directions == "trajectory" and len(trajectory) < 3:  # as at the first steps of every run
+        yield dict.fromkeys(landscape_slice.outputs, Unknown(planes.TOO_FEW))
+        return
     moved = trainable(leaves(loss_at, params)) or dict(params)
+    planes.check_known(moved)
     plane = _plane(loss_at, moved, trajectory, directions, extent, statistics, seed, biases)
-    first, second = planes.checked(plane.directions, moved)
-    at = Points(loss_at, params, [first, second], statistics=statistics)
+    whole = {**params, **whole_params(loss_at, params)}  # models and copies may differ in what is not trained now
+    first, second = planes.checked(plane.directions, whole)
+    at = Points(loss_at, {**params, **{n: whole[n] for n in (*first, *second)}}, [first, second], statistics=statistics)
     known = {
         "alpha_length": planes.inner(first, first) ** 0.5,
         "beta_length": planes.inner(second, second) ** 0.5,
@@ -127,7 +134,7 @@ def _plane(
     if sum(param.numel() for param in params.values()) < 2:
         raise ValueError("the model has one parameter; a plane needs two")
     if not isinstance(directions, str):
-        return _given(loss_at, params, directions, extent)
+        return _given(loss_at, params, directions, extent, statistics)
     if directions == "trajectory":
         units, path, distance = planes.of_trajectory(trajectory)
         return replace(_fitted(units, path, path.abs().amax(0), extent, distance), steps=trajectory.steps)
@@ -149,17 +156,18 @@ def _plane(
     return Plane(drawn)
 
 
-def _given(loss_at: LossAt, params: Mapping[str, Tensor], pair: Any, extent: float) -> Plane:
+def _given(loss_at: LossAt, params: Mapping[str, Tensor], pair: Any, extent: float, statistics: str) -> Plane:
     """The user's own directions, or the plane through two models of the user's and the one at hand."""
     if not isinstance(pair, Sequence) or len(pair) != 2:
         raise ValueError(WHAT.format(got=f"a {type(pair).__name__}"))
     if all(isinstance(one, nn.Module) for one in pair):
-        units, corners = planes.through_three(params, *pair, prefix=loss_at.prefix)
+        units, corners = planes.through_three(whole_params(loss_at, params), *pair, prefix=loss_at.prefix)
+        planes.check_buffers(loss_at.model, pair, statistics)
         path = corners[[1, 2, 0]]  # the one at hand is last, as in a trajectory
         return _fitted(units, path, path.abs().max().expand(2), extent, torch.zeros(3, dtype=torch.float64))
     if not all(isinstance(one, Mapping) for one in pair):
         raise ValueError(WHAT.format(got=f"a pair of {' and '.join(type(one).__name__ for one in pair)}"))
-    return Plane(pair)
+    return Plane(planes.checked(pair, params))
 
 
 def _fitted(

@@ -6,6 +6,8 @@ from nbtoolkit.instruments._base import Var, instrument
 from nbtoolkit.instruments._eigenpairs import extremes
 from nbtoolkit.numerics.trees import layer_of
 
+UNUSED = "does not require grad"  # of a loss that depends on nothing that moves
+
 
 @instrument(
     outputs={
@@ -21,20 +23,24 @@ def layer_sharpness(
 ) -> dict[str, Any]:  # fmt: skip
     """Largest eigenvalue of the Hessian by the parameters of one layer, the others held fixed.
 
-    A layer is a module with parameters of its own. By Cauchy's interlacing none exceeds the sharpness of the whole.
+    A layer is a module with parameters of its own; 0 for one that the loss does not use. By Cauchy's
+    interlacing none exceeds the sharpness of the whole.
     """
     layers: dict[str, list[str]] = {}
     for name, param in curvature.params.items():
         if param.requires_grad:
             layers.setdefault(layer_of(name), []).append(name)
-    found = []
+    sharpness, errors, unused = [], [], 0
     for layer, names in layers.items():
-        operator = curvature.restricted(names).matrix(matrix)
         own = memory.setdefault(layer, {})
-        found.append(
-            extremes(operator, own, largest=1, smallest=0, tolerance=tolerance, products=products, seed=seed)
-        )  # fmt: skip
-    return {
-        "sharpness": [float(pairs.values[0]) for pairs in found],
-        "error": [float(pairs.residuals[0]) for pairs in found],
-    }
+        try:
+            operator = curvature.restricted(names).matrix(matrix)
+            pairs = extremes(operator, own, largest=1, smallest=0, tolerance=tolerance, products=products, seed=seed)
+        except RuntimeError as error:
+            unused += 1
+            if UNUSED not in str(error) or unused == len(layers):
+                raise
+            sharpness, errors = [*sharpness, 0.0], [*errors, 0.0]
+        else:
+            sharpness, errors = [*sharpness, float(pairs.values[0])], [*errors, float(pairs.residuals[0])]
+    return {"sharpness": sharpness, "error": errors}

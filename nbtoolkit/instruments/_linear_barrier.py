@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from nbtoolkit.instruments._base import Unknown, Var, instrument
-from nbtoolkit.instruments._models import NO_OTHER, pair
+from nbtoolkit.instruments._models import NO_OTHER, along, count, pair
 from nbtoolkit.instruments._probe import layers as labels_of
-from nbtoolkit.numerics.barriers import barrier, layer_barriers, path
+from nbtoolkit.numerics.barriers import barrier, fractions_of, layer_barriers, path
 from nbtoolkit.numerics.loss_at import LossAt
 from nbtoolkit.numerics.trajectory import Trajectory
 
@@ -24,14 +23,14 @@ NOT_ASKED = Unknown("each layer costs a line of its own; ask for them with layer
         "error_barrier": Var((), "1", "error barrier"),
         "layer_barrier": Var(("layer",), "loss", "loss barrier, one layer moved"),
     },
-    cost=lambda s: float("nan") if s["layers"] else s["points"],
+    cost=lambda s: float("nan") if s["layers"] else count(s, "points"),
     every=500,
-    labels={"alpha": lambda s: torch.linspace(0, 1, s["points"], dtype=torch.float64).tolist()},
+    labels={"alpha": along},
     reference="Frankle et al. (2020), arXiv:1912.05671; by layer: Adilova et al. (2024), arXiv:2307.06966",
 )
 def linear_barrier(
     loss_at: LossAt, params: Mapping[str, Tensor], trajectory: Trajectory, /, *, other: Any = None, points: int = 21,
-    layers: bool = False, statistics: str | None = None,
+    layers: bool = False, statistics: str = "automatic",
 ) -> dict[str, Any]:  # fmt: skip
     """Barrier max_a [L((1-a) theta_1 + a theta_2) - ((1-a) L(theta_1) + a L(theta_2))] from another model to this one.
 
@@ -41,10 +40,11 @@ def linear_barrier(
     being theta_2's, and is measured from the chord of that path. Never below 0; exactly 0 between equal models; a
     path that falls all the way may have a barrier.
 
-    Statistics of normalisation layers that keep running ones are re-estimated on the probe at every point, since
-    those of neither model fit the points between; ``statistics="frozen"`` takes the running statistics of the present
-    model everywhere.
+    ``statistics``: ``"automatic"``, those of normalisation layers that keep running ones are re-estimated on the probe
+    at every point, since those of neither model fit the points between; ``"frozen"``, the running statistics of the
+    present model everywhere; ``"reestimated"`` and ``"as trained"``, see `landscape_slice`.
     """
+    fractions_of(points)
     both = pair(loss_at, params, trajectory, other)
     if both is None:
         return dict.fromkeys(linear_barrier.outputs, NO_OTHER)

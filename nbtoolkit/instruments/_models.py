@@ -6,13 +6,27 @@ from typing import Any
 from torch import Tensor
 
 from nbtoolkit.instruments._base import Unknown
-from nbtoolkit.numerics.barriers import other_params, whole_params
+from nbtoolkit.numerics.barriers import fractions_of, other_params, whole_params
+from nbtoolkit.numerics.given import is_whole
 from nbtoolkit.numerics.loss_at import LossAt
 from nbtoolkit.numerics.trajectory import Trajectory
 
 NO_OTHER = Unknown(
     "no earlier copy of the parameters was kept: give other=, a state dict or a module, or attach this from the start"
 )
+
+
+def along(settings: Mapping[str, Any]) -> list[float]:
+    """Labels of the points on a line."""
+    try:
+        return fractions_of(settings["points"]).tolist()
+    except ValueError:
+        return []  # the measurement says what is wrong
+
+
+def count(settings: Mapping[str, Any], name: str) -> float:
+    """A whole number among the settings; NaN where it is none, and the measurement says what is wrong."""
+    return int(settings[name]) if is_whole(settings[name]) else float("nan")
 
 
 def pair(
@@ -30,4 +44,4 @@ def pair(
         return other_params(loss_at, now, other), now
     if len(trajectory) < 2:
         return None
-    return {**now, **trajectory.params(0)}, now
+    return whole_params(loss_at, {**now, **trajectory.params(0)}), now

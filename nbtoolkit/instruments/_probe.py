@@ -19,8 +19,10 @@ def leaves(loss_at: LossAt, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def layers(loss_at: LossAt, params: Mapping[str, Tensor]) -> list[str]:
-    """The labels of the dim ``layer``: modules with trained parameters of their own."""
-    return list(dict.fromkeys(layer_of(name) for name in trainable(leaves(loss_at, params))))
+    """The labels of the dim ``layer``: modules with trained parameters of their own, and what is not the model's."""
+    own = {loss_at.prefix + name for name, _ in loss_at.model.named_parameters(remove_duplicate=False)}
+    at = leaves(loss_at, params)
+    return list(dict.fromkeys(layer_of(name) for name, p in at.items() if p.requires_grad or name not in own))
 
 
 def gradient(loss_at: LossAt, at: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

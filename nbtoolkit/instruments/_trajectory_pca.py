@@ -1,13 +1,20 @@
 """The plane in which training has moved the parameters most."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from nbtoolkit.instruments._base import Unknown, Var, instrument
+from nbtoolkit.numerics.given import is_whole, shown
 from nbtoolkit.numerics.trajectory import MOST, Trajectory, principal, random_walk_ratios
 
 TOO_FEW = Unknown("a plane needs copies of the parameters at three steps, two of them elsewhere than the newest")
+
+
+def _components(settings: Mapping[str, Any]) -> Sequence[int]:
+    count = settings["components"]
+    return range(1, int(count) + 1) if is_whole(count) else ()  # the measurement says what is wrong
 
 
 @instrument(
@@ -18,7 +25,7 @@ TOO_FEW = Unknown("a plane needs copies of the parameters at three steps, two of
         "snapshot_step": Var(("snapshot",), "1", "optimizer steps done at each copy"),
     },
     every=20,
-    labels={"snapshot": lambda s: range(MOST), "pc": lambda s: range(1, s["components"] + 1)},
+    labels={"snapshot": lambda s: range(MOST), "pc": _components},
     reference="Li et al. (2018), arXiv:1712.09913, section 7; random walk: Antognini and Sohl-Dickstein (2018)",
 )
 def trajectory_pca(trajectory: Trajectory, /, *, components: int = 2) -> dict[str, Any]:
@@ -33,6 +40,9 @@ def trajectory_pca(trajectory: Trajectory, /, *, components: int = 2) -> dict[st
     At most 64 copies are kept, thinned as training goes on; of models above a million parameters in half precision,
     above two million as a random projection, which changes inner products by about a thousandth of the lengths.
     """
+    if not is_whole(components, 1):
+        raise ValueError(f"components={shown(components)}: expected a whole number of components, 1 or more")
+    components = int(components)
     found = principal(trajectory.inner(), components) if len(trajectory) > 2 else None
     if found is None or not len(found.ratios):
         return {"coordinates": TOO_FEW, "explained": TOO_FEW, "random_walk": TOO_FEW, "snapshot_step": TOO_FEW}

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nbtoolkit.instruments._base import Unknown, Var, instrument
 from nbtoolkit.numerics.barriers import barrier, default_statistics, path, whole_params
+from nbtoolkit.numerics.class_error import classes
 from nbtoolkit.numerics.loss_at import LossAt
 from nbtoolkit.numerics.similarity import features, linear_cka
 from nbtoolkit.numerics.statistics import with_statistics
@@ -15,6 +16,7 @@ from nbtoolkit.numerics.trees import layer_of
 
 ALONE = "no fork of this run has kept a copy of its parameters at this step"
 NO_PROBE = "needs a probe: give watch(..., probe=(inputs, targets), loss=loss)"
+EXAMPLES = 1000  # for the similarity
 Params = Mapping[str, Tensor]
 
 
@@ -38,11 +40,12 @@ def twin_divergence(
     """Distance between the parameters theta of a run and those theta' of its forks after as many steps.
 
     ``distance`` = |theta - theta'|, ``relative_distance`` = |theta - theta'| / |theta|; with a probe also
-    ``disagreement``, the share of its examples at which the largest outputs (over dim 1) differ; ``cka``, linear
-    CKA of the outputs of the last layer but one, in the order in which the model declares its layers (of the model, if
-    it has one layer only); ``barrier`` = max_a [L((1 - a) theta + a theta') - ((1 - a) L(theta) + a L(theta'))] at
+    ``disagreement``, the share of its targets (class labels; negative ones do not count) at which the largest outputs
+    differ, of outputs (N, C, ...) or (N, ..., C); ``cka``, linear CKA of the outputs of the last layer but one, in
+    the order in which the model declares its layers (of the model, if it has one layer only), on at most 1000 examples
+    spread over the probe; ``barrier`` = max_a [L((1 - a) theta + a theta') - ((1 - a) L(theta) + a L(theta'))] at
     ``points`` values of a. All in eval mode; normalisation layers with running statistics use those of the whole
-    probe. A fork without any change stays at distance 0 exactly.
+    probe, for ``cka`` of its examples. A fork without any change stays at distance 0 exactly.
 
     Attached by `Run.fork`, and then measured at the steps at which the fork has kept copies. What it costs depends on
     how many have.
@@ -73,28 +76,33 @@ def twin_divergence(
 def _disagreements(loss_at: LossAt, params: Params, forks: list[Params | None]) -> list[float | None]:
     measured = with_statistics(loss_at, default_statistics(loss_at.model))
     own = _classes(measured, params)
-    return [None if f is None else float((own != _classes(measured, f)).double().mean()) for f in forks]
+    return [None if f is None else _share(own, _classes(measured, f)) for f in forks]
+
+
+def _share(own: Tensor, other: Tensor) -> float:
+    """Of the places at which two differ; NaN where there are NaN."""
+    known = not bool((own.isnan() | other.isnan()).any())
+    return float((own != other).double().mean()) if known else float("nan")
 
 
 def _classes(loss_at: LossAt, params: Params) -> Tensor:
     """The class of each example, or of each place in it."""
-    found = []
-    for _, batch in loss_at.weighted():
-        outputs = loss_at.outputs(batch, params)
-        if outputs.ndim < 2 or outputs.shape[1] < 2:
-            raise ValueError(f"outputs of shape {tuple(outputs.shape)} are no scores of classes in dim 1")
-        found.append(outputs.argmax(1).flatten())
+    batches = [batch for _, batch in loss_at.weighted()]
+    with torch.no_grad():
+        found = [classes(loss_at.outputs(batch, params), loss_at.targets(batch, params)) for batch in batches]
     return torch.cat(found)
 
 
 def _similarities(loss_at: LossAt, params: Params, forks: list[Params | None]) -> list[float | None]:
     layers = list(dict.fromkeys(layer_of(name.removeprefix(loss_at.prefix)) for name in whole_params(loss_at, params)))
     names = [*layers[-2:-1], ""]  # the whole model, where that layer returns nothing of each example
-    own = features(loss_at, params, names)
+    own = features(loss_at, params, names, most=EXAMPLES)
     name = next((name for name in names if name in own), None)
     if name is None:
         raise ValueError("neither the last layer but one nor the model returns a tensor with a row for each example")
-    return [None if f is None else linear_cka(own[name], features(loss_at, f, [name])[name]) for f in forks]
+    return [
+        None if f is None else linear_cka(own[name], features(loss_at, f, [name], most=EXAMPLES)[name]) for f in forks
+    ]
 
 
 def _barrier(loss_at: LossAt, params: Params, fork: Params, points: int) -> float:

@@ -1,11 +1,14 @@
 """Training in a random subspace of the parameters, in any loop."""
 
 import copy
+import json
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+
+from nbtoolkit.numerics.given import is_seed, is_whole, shown
 
 PROJECTIONS = ("dense", "orthonormal", "sparse")
 
@@ -20,7 +23,8 @@ class RandomSubspace(nn.Module):
 
     and then as ever. The model given is not touched; inside is a copy whose parameters are buffers, so that modes,
     devices, batch statistics and state dicts go their usual way. Parameters that do not require a gradient stay out of
-    the subspace. The gradient with respect to ``phi`` is ``P' grad L(theta)``.
+    the subspace. The gradient with respect to ``phi`` is ``P' grad L(theta)``. A state dict says how P was drawn, and
+    loading it draws that P: what is loaded computes what was saved, whatever its own seed and projection were.
 
     Args:
         model: to be confined.
@@ -31,7 +35,8 @@ class RandomSubspace(nn.Module):
             root of as many entries, of random signs and equal size, for large models.
 
     Raises:
-        ValueError: the dimension is not between 1 and the number of parameters, or the projection is not known.
+        ValueError: the model is no module, the dimension is not between 1 and the number of parameters, the seed is no
+            whole number, or the projection is not known.
 
     Source: Li et al. (2018), Measuring the intrinsic dimension of objective landscapes, arXiv:1804.08838, section 2
     and, on projections, appendix S7.
@@ -39,15 +44,21 @@ class RandomSubspace(nn.Module):
 
     def __init__(self, model: nn.Module, dimension: int, *, seed: int = 0, projection: str = "dense") -> None:
         super().__init__()
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"RandomSubspace got a {type(model).__name__} as the model; it needs a torch.nn.Module.")
         trained = {name: param.detach() for name, param in model.named_parameters() if param.requires_grad}
         size = sum(param.numel() for param in trained.values())
-        if not 1 <= dimension <= size:
+        if not is_whole(dimension, 1) or dimension > size:
             raise ValueError(
-                f"RandomSubspace got dimension={dimension}; the model has {size} trained parameters, so that it must "
-                "be between 1 and that."
+                f"RandomSubspace got dimension={shown(dimension)}; the model has {size} trained parameters, so that it "
+                "must be a whole number between 1 and that."
             )
+        if not is_seed(seed):
+            raise ValueError(f"RandomSubspace got seed={shown(seed)}; give a whole number from 0 to 2**64 - 1.")
         if projection not in PROJECTIONS:
-            raise ValueError(f"RandomSubspace got projection={projection!r}; choose one of {', '.join(PROJECTIONS)}.")
+            raise ValueError(
+                f"RandomSubspace got projection={shown(projection)}; choose one of {', '.join(PROJECTIONS)}."
+            )
         first = next(iter(trained.values()))
         self.within = _without_parameters(model)
         self.shapes = {name: param.shape for name, param in trained.items()}
@@ -56,9 +67,12 @@ class RandomSubspace(nn.Module):
             name: first_name[id(param)]
             for name, param in model.named_parameters(remove_duplicate=False) if id(param) in first_name
         }  # fmt: skip
-        self.phi = nn.Parameter(torch.zeros(dimension, dtype=first.dtype, device=first.device))
-        columns = _projection(size, dimension, seed, projection, torch.promote_types(first.dtype, torch.float32))
-        self.register_buffer("columns", columns.to(first), persistent=False)
+        self.phi = nn.Parameter(torch.zeros(int(dimension), dtype=first.dtype, device=first.device))
+        dtype = str(first.dtype).removeprefix("torch.")
+        self.drawn: dict[str, Any] = {
+            "dimension": int(dimension), "seed": int(seed), "projection": projection, "dtype": dtype
+        }  # fmt: skip
+        self.register_buffer("columns", _projection(size, **self.drawn).to(first.device), persistent=False)
         self.columns: Tensor
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -76,6 +90,27 @@ class RandomSubspace(nn.Module):
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
 
+    def get_extra_state(self) -> Tensor:
+        """How P was drawn, for the state dict: the bytes of a JSON text, since tools expect tensors there."""
+        return torch.tensor([*json.dumps(self.drawn).encode()], dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Draw P as it was drawn for the model whose state this is.
+
+        Raises:
+            ValueError: that subspace has another dimension.
+        """
+        drawn = json.loads(bytes(state.tolist()))
+        there, here = drawn["dimension"], self.drawn["dimension"]
+        if there != here:
+            raise ValueError(
+                f"this state is of a subspace with dimension={there}, and this one has dimension={here}; make "
+                f"RandomSubspace(model, {there}) and load it there."
+            )
+        if drawn != self.drawn:
+            self.columns = _projection(self.columns.shape[0], **drawn).to(self.columns)
+            self.drawn = drawn
+
 
 def _without_parameters(model: nn.Module) -> nn.Module:
     """A copy whose parameters are buffers."""
@@ -90,18 +125,21 @@ def _without_parameters(model: nn.Module) -> nn.Module:
     return within
 
 
-def _projection(size: int, dimension: int, seed: int, kind: str, dtype: torch.dtype) -> Tensor:
-    """P, ``(size, dimension)``, drawn on the host."""
-    generator = torch.Generator().manual_seed(seed)
-    if kind == "sparse":
+def _projection(size: int, *, dimension: int, seed: int, projection: str, dtype: str) -> Tensor:
+    """P, ``(size, dimension)``, drawn on the host; in another dtype it is another."""
+    generator, final = torch.Generator().manual_seed(seed), getattr(torch, dtype)
+    exact = torch.promote_types(final, torch.float32)
+    if projection == "sparse":
         entries = max(1, round(size**0.5))
         rows = torch.stack([torch.randperm(size, generator=generator)[:entries] for _ in range(dimension)])
-        signs = torch.randint(0, 2, rows.shape, generator=generator).to(dtype) * 2 - 1
+        signs = torch.randint(0, 2, rows.shape, generator=generator).to(exact) * 2 - 1
         places = torch.stack([rows.flatten(), torch.arange(dimension).repeat_interleave(entries)])
         values = signs.flatten() / entries**0.5
-        return torch.sparse_coo_tensor(places, values, (size, dimension), check_invariants=True).coalesce()
-    columns = torch.randn(size, dimension, generator=generator, dtype=dtype)
-    return torch.linalg.qr(columns.double())[0] if kind == "orthonormal" else columns / columns.norm(dim=0)
+        columns = torch.sparse_coo_tensor(places, values, (size, dimension), check_invariants=True).coalesce()
+        return columns.to(final)
+    columns = torch.randn(size, dimension, generator=generator, dtype=exact)
+    columns = torch.linalg.qr(columns.double())[0] if projection == "orthonormal" else columns / columns.norm(dim=0)
+    return columns.to(final)
 
 
 def _sparse(columns: Tensor, phi: Tensor) -> Tensor:

@@ -257,6 +257,8 @@ class LandscapeMagics(Magics):
         try:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError):
+            if not text.isidentifier():
+                raise UsageError(f"{text!r} is neither a literal nor a name; give it a name first.") from None
             return self._variable(text)
 
     def current(self) -> "Run":

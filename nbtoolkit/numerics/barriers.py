@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nbtoolkit.numerics.given import is_whole, shown
 from nbtoolkit.numerics.loss_at import LossAt
 from nbtoolkit.numerics.points import Points
-from nbtoolkit.numerics.statistics import Normalisation
+from nbtoolkit.numerics.statistics import STATISTICS, Normalisation
 from nbtoolkit.numerics.trees import layer_of
 
 SHOWN = 3  # names in a message
+AUTOMATIC = "automatic"
 
 
 class Path(NamedTuple):
@@ -28,7 +30,7 @@ class Path(NamedTuple):
 
 def path(
     loss_at: LossAt, start: Mapping[str, Tensor], end: Mapping[str, Tensor], *, points: int = 21,
-    statistics: str | None = None,
+    statistics: str = AUTOMATIC,
 ) -> Path:  # fmt: skip
     """Loss and error rate at ``(1 - a) start + a end``, a in 0 ... 1; see `paths`."""
     (found,) = paths(loss_at, [start], end, points=points, statistics=statistics)
@@ -37,7 +39,7 @@ def path(
 
 def paths(
     loss_at: LossAt, starts: Sequence[Mapping[str, Tensor]], end: Mapping[str, Tensor], *, points: int = 21,
-    statistics: str | None = None,
+    statistics: str = AUTOMATIC,
 ) -> list[Path]:  # fmt: skip
     """Loss and error rate on the lines from several points to one, which is evaluated once and to the last bit.
 
@@ -46,25 +48,38 @@ def paths(
         starts: parameters by name, of each line's beginning.
         end: parameters with the same names and shapes.
         points: on each line, the two ends included.
-        statistics: of normalisation layers, see `with_statistics`; by default re-estimated at every point where the
-            model has running statistics, else frozen.
+        statistics: of normalisation layers, see `with_statistics`; ``"automatic"``: re-estimated at every point where
+            the model has running statistics, else frozen.
 
     Raises:
-        ValueError: there are fewer than 2 points, or the names or shapes differ.
+        ValueError: there are fewer than 2 points, the statistics are not known, or the names or shapes differ.
     """
-    if points < 2:
-        raise ValueError(f"points={points}: a line needs its two ends and has at least 2")
+    fractions = fractions_of(points)
+    if statistics not in (AUTOMATIC, *STATISTICS):
+        known = ", ".join(map(repr, (AUTOMATIC, *STATISTICS)))
+        raise ValueError(f"statistics={shown(statistics)}: expected one of {known}")
+    how = default_statistics(loss_at.model) if statistics == AUTOMATIC else statistics
     directions = []
     for start in starts:
         check_alike(start, end)
         steps = {name: (start[name] - part).detach() for name, part in end.items()}
         directions.append({name: step for name, step in steps.items() if bool(step.any())})
-    fractions = torch.linspace(0, 1, points, dtype=torch.float64)
     moving = torch.diag(torch.tensor([float(bool(direction)) for direction in directions], dtype=torch.float64))
-    along = Points(loss_at, end, directions, statistics=statistics or default_statistics(loss_at.model))
+    along = Points(loss_at, end, directions, statistics=how)
     found = along(torch.cat([(1 - fractions)[:, None] * row for row in moving]))
-    values = zip(*(part.split(points) for part in found), strict=True)
+    values = zip(*(part.split(len(fractions)) for part in found), strict=True)
     return [Path(fractions, loss, error, along.no_error) for loss, error in values]
+
+
+def fractions_of(points: int) -> Tensor:
+    """Where the points on a line are: from 0 to 1, evenly.
+
+    Raises:
+        ValueError: there are fewer than 2, or no whole number.
+    """
+    if not is_whole(points, 2):
+        raise ValueError(f"points={shown(points)}: a line needs its two ends: a whole number of 2 or more")
+    return torch.linspace(0, 1, int(points), dtype=torch.float64)
 
 
 def barrier(fractions: Tensor, values: Tensor) -> float:
@@ -80,7 +95,7 @@ def barrier(fractions: Tensor, values: Tensor) -> float:
 
 def layer_barriers(
     loss_at: LossAt, start: Mapping[str, Tensor], end: Mapping[str, Tensor], *, points: int = 21,
-    statistics: str | None = None,
+    statistics: str = AUTOMATIC,
 ) -> Iterator[tuple[str, float]]:  # fmt: skip
     """The barrier where only one layer goes from ``start`` to ``end``, the others being those of ``end``.
 
@@ -107,9 +122,11 @@ def default_statistics(model: nn.Module) -> str:
 
 
 def whole_params(loss_at: LossAt, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The parameters given, and those of the model that are not among them, detached."""
+    """Those given that are the model's, and those of the model that are not among them, detached."""
     own = {loss_at.prefix + name: param for name, param in loss_at.model.named_parameters()}
-    return {name: param.detach() for name, param in {**own, **params}.items()}
+    known = {loss_at.prefix + name for name, _ in loss_at.model.named_parameters(remove_duplicate=False)}
+    given = {name: param for name, param in params.items() if name in known}
+    return {name: param.detach() for name, param in {**own, **given}.items()}
 
 
 def other_params(loss_at: LossAt, params: Mapping[str, Tensor], other: Any) -> dict[str, Tensor]:

@@ -12,12 +12,20 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from nbtoolkit.numerics import random_states
+from nbtoolkit.numerics.shared_copy import shared_copy
+
 Batch = Any
 SEED = 0  # of what is random in a forward pass (dropout): one mask for all measurements
 FORMS = (
     "probe is {got}; give one batch (inputs, targets) together with loss=, an iterable of such batches that can be "
     "read again (a list, a DataLoader), or a function of the model that returns its loss"
 )
+NO_PAIR = (
+    "a batch of the probe is {got}; expected (inputs, targets); for anything else give a function of the model that "
+    "returns its loss: probe=lambda model: ..."
+)
+NO_SCALAR = "the loss is {got}; expected a 0-d tensor, the mean over the examples of a batch: end it with .mean()"
 
 
 class LossAt:
@@ -34,7 +42,7 @@ class LossAt:
         prefix: of the names of the parameters, to be taken off before the model sees them.
 
     Raises:
-        TypeError: the probe has none of these forms.
+        TypeError: the probe has none of these forms, or is a list with a batch that is no pair.
     """
 
     def __init__(
@@ -46,7 +54,10 @@ class LossAt:
         self.model, self.loss, self.prefix = model, loss, prefix
         self.function: Any = probe if _is_function(probe) else None
         self._probe = [probe] if _is_batch(probe) else probe
+        if isinstance(self._probe, (list, tuple)) and (got := _no_pair(self._probe)):
+            raise TypeError(NO_PAIR.format(got=got))
         self._batches: list[Batch] | None = None
+        self.form: Callable[[Any], Tensor] = scalar  # what `on` makes of what the loss returns
         self.transformable: bool | None = None  # by `torch.func`; found out where it matters
 
     def __call__(self, params: Mapping[str, Tensor]) -> Tensor:
@@ -63,26 +74,33 @@ class LossAt:
         two products with one matrix.
 
         Raises:
-            ValueError: the probe has no batch.
+            ValueError: the probe has no batch, or one that is no pair.
         """
         if self.function is not None:
             return [(1.0, None)]
         if self._batches is None:
-            with self.undisturbed():  # a DataLoader draws random numbers
-                self._batches = list(self._probe)
-        if not self._batches:
-            raise ValueError("the probe has no batch")
+            with self.undisturbed(), random_states.kept(self._probe):  # a DataLoader draws random numbers
+                batches = list(self._probe)
+            if not batches:
+                raise ValueError("the probe has no batch")
+            if got := _no_pair(batches):
+                raise ValueError(NO_PAIR.format(got=got))
+            self._batches = batches
         sizes = [examples(batch) for batch in self._batches]
         return [(size / sum(sizes), batch) for size, batch in zip(sizes, self._batches, strict=True)]
 
     def on(self, batch: Batch, params: Mapping[str, Tensor]) -> Tensor:
-        """The loss of one batch."""
+        """The loss of one batch.
+
+        Raises:
+            ValueError: it is no single number.
+        """
         with self.undisturbed():
             if self.function is not None:
                 state = {f"model.{name}": tensor for name, tensor in self._state(params).items()}
-                return functional_call(_Within(self.model, self.function), state, ())
+                return self.form(functional_call(_Within(self.model, self.function), state, ()))
             assert self.loss is not None
-            return self.loss(self._forward(batch, params), _moved(batch[1], params))
+            return self.form(self.loss(self._forward(batch, params), _moved(batch[1], params)))
 
     def outputs(self, batch: Batch, params: Mapping[str, Tensor]) -> Tensor:
         """What the model says on one batch.
@@ -124,8 +142,7 @@ class LossAt:
 
         In train mode they do not use them; that they update them is what transforms of functions cannot bear.
         """
-        shared = {id(tensor): tensor for tensor in (*self.model.parameters(), *self.model.buffers())}
-        model = copy.deepcopy(self.model, shared)
+        model = shared_copy(self.model)
         for module in model.modules():
             if isinstance(module, nn.modules.batchnorm._NormBase) and module.training:
                 module.running_mean = module.running_var = module.num_batches_tracked = None
@@ -159,7 +176,13 @@ class LossAt:
 
     def _state(self, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
         own = {name.removeprefix(self.prefix): param for name, param in params.items() if name.startswith(self.prefix)}
-        return {**{name: buffer.clone() for name, buffer in self.model.named_buffers()}, **own}
+        known = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
+        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        # An optimizer may hold what is not the model's: a temperature, a weight of the loss.
+        own = {name: param for name, param in own.items() if name in known or name in buffers}
+        if params and not own:
+            raise ValueError(f"none of the parameters given is the model's: {', '.join(list(params)[:3])}")
+        return {**buffers, **own}
 
 
 class _Within(nn.Module):
@@ -180,6 +203,28 @@ def examples(batch: Batch) -> int:
         return len(batch)
     parts = batch.values() if isinstance(batch, Mapping) else batch
     return examples(next(iter(parts)))
+
+
+def scalar(loss: Any) -> Tensor:
+    """A loss as a 0-d tensor.
+
+    Raises:
+        ValueError: it is not one number.
+    """
+    if isinstance(loss, Tensor) and loss.numel() == 1:
+        return loss.reshape(()) if loss.ndim else loss
+    got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+    raise ValueError(NO_SCALAR.format(got=got))
+
+
+def _no_pair(batches: Sequence[Any]) -> str:
+    """What the first batch is that is no pair; empty where all are."""
+    for batch in batches:
+        if not isinstance(batch, (tuple, list)):
+            return f"a {type(batch).__name__}"
+        if len(batch) != 2:
+            return f"a {type(batch).__name__} of {len(batch)} parts"
+    return ""
 
 
 def _has_compiled(model: nn.Module) -> bool:

@@ -12,8 +12,13 @@ from nbtoolkit.numerics.flat import Flat
 from nbtoolkit.numerics.lanczos import extreme_eigenpairs
 from nbtoolkit.numerics.trajectory import Trajectory, principal
 
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # the last is not used in a forward pass
 PARALLEL = 1e-6  # of 1 - |cos|
 ONE_LINE = "the directions are parallel (cosine {cosine:.6f}) and span a line; give two that differ"
+OTHER_BUFFERS = (
+    "the models have other {name!r} than this one, which no direction moves, so that the losses on the plane would not "
+    "be theirs{way_out}"
+)
 TOO_FEW = "a plane through the trajectory needs copies of the parameters at three steps that are not on one line"
 
 
@@ -92,7 +97,51 @@ def through_three(
     v = {name: part - along * u[name] for name, part in v.items()}
     away = math.sqrt(inner(v, v))
     points = torch.tensor([[0.0, 0.0], [long, 0.0], [along, away]], dtype=torch.float64)
-    return [u, scaled(v, 1 / away)], points
+    return [moving(u), moving(scaled(v, 1 / away))], points
+
+
+def check_buffers(model: nn.Module, others: Sequence[nn.Module], statistics: str) -> None:
+    """Refuse models whose buffers differ from those of one, where its loss with their parameters depends on them.
+
+    Args:
+        model: in whose place the others are put.
+        others: of the same architecture.
+        statistics: of normalisation layers, see `with_statistics`.
+
+    Raises:
+        ValueError: naming the first buffer that differs.
+    """
+    own, unused = dict(model.named_buffers()), set()
+    for path, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._NormBase):
+            fresh = statistics == "reestimated" or (statistics == "as trained" and module.training)
+            names = STATISTICS if fresh else STATISTICS[-1:]
+            unused |= {".".join(filter(None, (path, name))) for name in names}
+    for other in others:
+        for name, buffer in other.named_buffers():
+            mine = own.get(name)
+            if mine is None or name in unused:
+                continue
+            if mine.shape != buffer.shape or not torch.equal(mine, buffer.to(mine)):
+                running = name.endswith(STATISTICS[:2])
+                way_out = "; statistics='reestimated' takes those of the probe at each point" if running else ""
+                raise ValueError(OTHER_BUFFERS.format(name=name, way_out=way_out))
+
+
+def check_known(params: Mapping[str, Tensor]) -> None:
+    """Refuse parameters that are NaN.
+
+    Raises:
+        ValueError: naming the first.
+    """
+    for name, param in params.items():
+        if bool(param.isnan().any()):
+            raise ValueError(f"the parameters are NaN ({name!r} is the first), so that nothing is around them")
+
+
+def moving(direction: Mapping[str, Tensor]) -> Direction:
+    """The direction without the parameters that it leaves where they are."""
+    return {name: part for name, part in direction.items() if bool(part.any())}
 
 
 def of_trajectory(trajectory: Trajectory) -> tuple[list[Direction], Tensor, Tensor]:
@@ -114,7 +163,7 @@ def of_trajectory(trajectory: Trajectory) -> tuple[list[Direction], Tensor, Tens
     last = products[-1]
     squares = products.diagonal() - 2 * last + last[-1]
     distances = (squares - found.coordinates.square().sum(1)).clamp(min=0.0).sqrt()
-    return [trajectory.combined(weights) for weights in found.weights], found.coordinates, distances
+    return [moving(trajectory.combined(weights)) for weights in found.weights], found.coordinates, distances
 
 
 def eigenvectors(operator: Any, *, seed: int, products: int = 60, tolerance: float = 1e-3) -> list[Direction]:

@@ -17,6 +17,8 @@ from nbtoolkit.numerics.ways import Mapped, OneByOne
 SMALL = {"cpu": 4e7, "cuda": 5e9}
 MAPPED_CONVOLUTION = 4  # times slower than a plain one
 AT_ONCE = {"cpu": 2**21, "cuda": 2**32}  # bytes of the largest activation of all points that are mapped at once
+NEAR = (5e-2, 2.5e-3, 1e-4)  # of the first point: where a way must give the true value too, the first that is finite
+ERRORS = 1e-3  # of the error rate that rounding may change, by which two scores are largest in turn
 BLOCK = {"cpu": 2e9, "cuda": 2e13}  # operations after which to come up for air
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 
@@ -33,9 +35,9 @@ class Points:
 
     Nothing of the user's is touched: see `LossAt`. At the origin the loss is that of `LossAt` to the last bit.
     Elsewhere the examples may be cut into pieces, images be laid out with their channels innermost, the first layer be
-    replaced by sums of its outputs, or points be mapped at once: what does not give the same value at the first point
-    that is asked for is not used. The choice follows what that pass showed and not the clock, so that the same question
-    always gets the same answer.
+    replaced by sums of its outputs, or points be mapped at once: what does not give the same values at the first point
+    that is asked for, near the origin and at it is not used. The choice follows what those passes showed and not the
+    clock, so that the same question always gets the same answer.
 
     Args:
         loss_at: the loss, over its whole probe.
@@ -102,37 +104,50 @@ class Points:
             return self._plain(rows)
 
     def _settled(self, rows: Tensor) -> Tensor:
-        """Values at some of the first rows, evaluated in the fastest way that gives the true value at the first."""
+        """Values at some of the first rows, in the fastest way that gives the true values where that is checked."""
         seen = Seen()
         with seen:
             wanted = self._evaluated(rows[:1])
         self.together = max(1, min(256, int(BLOCK.get(self._device.type, 1e12) / max(seen.flops, 1e7))))
-        if self._way is not None:
+        if self._way is not None or self._loss_at.function is not None:
+            self._way = self._way or self._plain
             return wanted
-        wanted = torch.cat([wanted, self._at_centre()[None]])
+        near, there = self._near(rows[:1])
+        wanted, known = torch.cat([wanted, there, self._at_centre()[None]]), self.no_error
         for way, first in self._ways(seen, rows[0]):
             together = getattr(way, "together", 1)
             try:
-                found = way(torch.cat([rows[:together], torch.zeros_like(rows[:1])]))
+                found = way(torch.cat([rows[:together], near, torch.zeros_like(near)]))
             except Exception:  # whatever the model does not bear
                 found = None
-            if found is not None and self._agree(found[[0, -1]], wanted):
+            if found is not None and self._agree(found[[0, -2, -1]], wanted):
                 self._way, self.together = way, getattr(way, "together", self.together)
-                return found[:-1]
+                return found[:-2]
+            self.no_error = known
             if first is not None:
                 first.restore()
         self._way = self._plain
         return wanted[:1]
 
+    def _near(self, row: Tensor) -> tuple[Tensor, Tensor]:
+        """A point near the centre and the values there; finite ones if possible, since infinite losses always agree."""
+        for factor in NEAR:
+            near = factor * row
+            found = self._evaluated(near)
+            if bool(found[0, 0].isfinite()):
+                break
+        return near, found
+
     def _agree(self, found: Tensor, wanted: Tensor) -> bool:
         narrowest = max(torch.finfo(p.dtype).eps for p in self.params.values() if p.is_floating_point())
-        return torch.allclose(found[:, 0], wanted[:, 0], rtol=min(100 * narrowest, 1e-2), atol=0.0, equal_nan=True)
+        close = min(100 * narrowest, 1e-2)
+        return torch.allclose(found[:, 0], wanted[:, 0], rtol=close, atol=0.0, equal_nan=True) and torch.allclose(
+            found[:, 1], wanted[:, 1], rtol=0.0, atol=max(close, ERRORS), equal_nan=True
+        )
 
     def _ways(self, seen: Seen, row: Tensor) -> Iterator[tuple[Any, FirstLayer | None]]:
         """The ways worth a try, the fastest first."""
         kind = self._device.type
-        if self._loss_at.function is not None:
-            return
         model = self._loss_at.model
         largest = max(examples(batch) for _, batch in self._loss_at.weighted())
         images = any(isinstance(module, CONVOLUTIONS) for module in model.modules())

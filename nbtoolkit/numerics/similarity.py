@@ -1,5 +1,6 @@
 """How alike two representations of the same examples are: linear centred kernel alignment."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from nbtoolkit.numerics.statistics import whole, with_statistics
 
 FEWEST = 4  # examples, for the unbiased estimate
 EQUAL = 1e-12  # relative distance from the mean that is rounding
+CHUNK = 2**22  # numbers taken to float64 at once
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,46 @@ class Representation:
         return self.matrix.diagonal() if self.gram else self.matrix.square().sum(1)
 
 
+class Collected:
+    """Features of some examples that come in parts, side by side; only their `Representation` is held."""
+
+    def __init__(self) -> None:
+        self._parts: list[Tensor] = []  # centred
+        self._gram: Tensor | None = None
+        self._size = self._centred = 0.0  # norms of all features, and of all centred ones
+
+    def add(self, features: Tensor) -> None:
+        """Take more features ``(examples, ...)``, all that follows the first dim flattened."""
+        flat = features.detach().reshape(len(features), -1)
+        width = flat.shape[1] + sum(part.shape[1] for part in self._parts)
+        if self._gram is None and width > len(flat):
+            self._gram = torch.zeros(len(flat), len(flat), dtype=torch.float64, device=flat.device)
+            for part in self._parts:
+                self._gram.addmm_(part, part.T)
+            self._parts = []
+        for some in flat.split(max(1, CHUNK // max(1, len(flat))), dim=1):
+            wide = some.double()
+            centred = wide - wide.mean(0)
+            self._size = math.hypot(self._size, float(wide.norm()))
+            self._centred = math.hypot(self._centred, float(centred.norm()))
+            if self._gram is None:
+                self._parts.append(centred)
+            else:
+                self._gram.addmm_(centred, centred.T)
+
+    def representation(self) -> Representation:
+        """Of all that was taken."""
+        matrix = torch.cat(self._parts, 1) if self._gram is None else self._gram
+        if not self._centred > EQUAL * self._size:
+            matrix = torch.zeros_like(matrix)
+        return Representation(matrix, self._gram is not None)
+
+
 def representation(features: Tensor) -> Representation:
     """Of features ``(examples, ...)``, all that follows the first dim flattened."""
-    flat = features.detach().reshape(len(features), -1).double()
-    centred = flat - flat.mean(0)
-    flat = centred if float(centred.norm()) > EQUAL * float(flat.norm()) else torch.zeros_like(flat)
-    gram = flat.shape[1] > len(flat)
-    return Representation(flat @ flat.T if gram else flat, gram)
+    collected = Collected()
+    collected.add(features)
+    return collected.representation()
 
 
 def linear_cka(one: Representation, other: Representation, *, debiased: bool = False) -> float:
@@ -119,13 +154,13 @@ def features(
     if most is not None and most < count:
         batch, count = _taken(batch, torch.linspace(0, count - 1, most).long(), count), most
     measured = with_statistics(loss_at.with_probe([batch]), "reestimated")
-    seen: dict[str, list[Tensor]] = {}
+    seen: dict[str, Collected] = {}
 
     def keep(name: str) -> Any:
         def hook(module: nn.Module, args: Any, out: Any) -> None:
             out = next((part for part in out if isinstance(part, Tensor)), None) if isinstance(out, tuple) else out
             if isinstance(out, Tensor) and out.ndim and len(out) == count and not out.is_complex():
-                seen.setdefault(name, []).append(out.detach().reshape(count, -1).double())
+                seen.setdefault(name, Collected()).add(out)
 
         return hook
 
@@ -135,7 +170,7 @@ def features(
             modules[name].register_forward_hook(keep(name))
     with torch.no_grad():
         measured.on(batch, params)
-    return {name: representation(torch.cat(seen[name], 1)) for name in names if name in seen}
+    return {name: seen[name].representation() for name in names if name in seen}
 
 
 def _taken(value: Any, places: Tensor, count: int) -> Any:

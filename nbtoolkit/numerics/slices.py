@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from nbtoolkit.numerics.given import is_finite, is_whole, shown
 from nbtoolkit.numerics.points import Points, Values
 
 COARSEST = 5  # points a side
@@ -17,11 +18,13 @@ def axis(size: int, extent: float) -> Tensor:
     Raises:
         ValueError: the size is even or below 3, or the extent is no positive number.
     """
-    if isinstance(size, bool) or not isinstance(size, int) or size < 3 or size % 2 == 0:
-        raise ValueError(f"points={size!r}: expected an odd number of 3 or more, so that the centre is one of them")
-    if not (isinstance(extent, (int, float)) and math.isfinite(extent) and extent > 0):
-        raise ValueError(f"extent={extent!r}: expected a positive number, in units of the directions")
-    half = torch.linspace(0.0, float(extent), size // 2 + 1, dtype=torch.float64)
+    if not is_whole(size, 3) or size % 2 == 0:
+        raise ValueError(
+            f"points={shown(size)}: expected an odd number of 3 or more, so that the centre is one of them"
+        )
+    if not is_finite(extent) or extent <= 0:
+        raise ValueError(f"extent={shown(extent)}: expected a positive number, in units of the directions")
+    half = torch.linspace(0.0, float(extent), int(size) // 2 + 1, dtype=torch.float64)
     return torch.cat([-half[1:].flip(0), half])
 
 
@@ -55,8 +58,9 @@ def grid(points: Points, *, size: int = 25, extent: float = 1.0, share: float = 
         ValueError: the size, the extent or the share make no sense.
     """
     along = axis(size, extent)
-    if not (isinstance(share, (int, float)) and 0 <= share <= 1):
-        raise ValueError(f"share={share!r}: expected a number from 0 to 1")
+    size = len(along)
+    if not is_finite(share) or not 0 <= share <= 1:
+        raise ValueError(f"share={shown(share)}: expected a number from 0 to 1")
     dims = len(points.directions)
     loss = torch.full((size,) * dims, torch.nan, dtype=torch.float64)
     error, done = loss.clone(), torch.zeros_like(loss, dtype=torch.bool)

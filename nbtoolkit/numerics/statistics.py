@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from nbtoolkit.numerics.loss_at import Batch, LossAt
+from nbtoolkit.numerics.shared_copy import shared_copy
 
 STATISTICS = ("frozen", "reestimated", "as trained")
-NOT_COPIED = "the model holds something that cannot be copied; use statistics='as trained'"
 Normalisation = nn.modules.batchnorm._NormBase
 
 
@@ -41,19 +41,6 @@ def with_statistics(loss_at: LossAt, how: str) -> LossAt:
             if isinstance(module, Normalisation) and module.running_mean is not None:
                 _forget(module)
     return twin
-
-
-def shared_copy(model: nn.Module) -> nn.Module:
-    """A copy of the modules of a model around the same parameters and buffers.
-
-    Raises:
-        ValueError: the model holds something that cannot be copied.
-    """
-    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    try:
-        return copy.deepcopy(model, shared)
-    except Exception as error:
-        raise ValueError(f"{NOT_COPIED}: {error}".splitlines()[0]) from None
 
 
 def whole(loss_at: LossAt) -> LossAt:

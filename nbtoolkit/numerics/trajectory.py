@@ -1,6 +1,6 @@
 """Copies of the parameters along a training, of bounded memory, and the plane in which they move most."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from nbtoolkit.numerics.flat import Flat
 MOST = 64  # copies
 BYTES = 2**28  # of all copies
 CHUNK = 2**22  # coordinates hashed at once
+ROUNDING = 1e-13  # of the largest entry of a projection
 MIX = (-4658895280553007687, -7723592293110705685)  # multipliers of splitmix64, as signed integers
 SKETCHED = (
     "{size} parameters are too many for {most} copies of them in {mega} MB, so that only a random projection of each "
@@ -35,13 +36,18 @@ class Trajectory:
         if most < 3:
             raise ValueError(f"most={most}: a trajectory keeps at least 3 copies")
         self.most, self.memory = most, memory
-        self.steps: list[int] = []
+        self._steps: list[int] = []
         self._spacing = 0
         self._restart: tuple = ()
 
     def __len__(self) -> int:
         """Copies held."""
         return len(self.steps)
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps of the copies, in order."""
+        return self._steps
 
     @property
     def sketched(self) -> bool:
@@ -84,7 +90,7 @@ class Trajectory:
             mega = self.memory // 2**20
             raise ValueError(SKETCHED.format(size=self._flat.size, most=self.most, mega=mega))
         if affine and self._form == "exact" and bool((weights != 0).sum() == 1) and bool((weights == 1).any()):
-            total = self._rows[int(weights.argmax())]  # the copy itself, to the last bit
+            total = self._rows[int(weights.argmax())].clone()  # the copy itself, to the last bit
         else:
             total = self._first.clone() if affine else torch.zeros_like(self._first)
             for place, weight in enumerate(weights.tolist()):
@@ -98,7 +104,7 @@ class Trajectory:
         return self._inner[: len(self), : len(self)].clone()
 
     def _begin(self, shapes: tuple, params: Mapping[str, Tensor]) -> None:
-        self._restart, self.steps, self._rows, self._scales, self._spacing = shapes, [], [], [], 0
+        self._restart, self._steps, self._rows, self._scales, self._spacing = shapes, [], [], [], 0
         self._flat = Flat(params)
         self._inner = torch.zeros(self.most + 1, self.most + 1, dtype=torch.float64)
         wide = self._flat.size * self.most * self._flat.dtype.itemsize
@@ -108,18 +114,19 @@ class Trajectory:
         self.buckets = 2 ** ((self.memory // (4 * self.most)).bit_length() - 1)
 
     def _keep(self, step: int, vector: Tensor) -> None:
+        scale = 1.0
+        if self._form == "sketch":
+            # Linear, so that the projection of the first is enough; in double, since displacements are much smaller.
+            vector = count_sketch(vector, self.buckets)
         if not self.steps:
             self._first = vector
-        scale = 1.0
-        if self._form == "exact":
-            row = vector
-        else:
-            row = vector - self._first
-            if self._form == "sketch":
-                row = count_sketch(row, self.buckets)
-            else:
-                scale = float(row.abs().max()) or 1.0
-                row = (row / scale).half()
+        row = vector if self._form == "exact" else vector - self._first
+        if self._form == "sketch":
+            noise = ROUNDING * float(self._first.abs().max())  # on a GPU sums are taken in any order
+            row = torch.where(row.abs() > noise, row, 0.0).float()
+        elif self._form == "half":
+            scale = float(row.abs().max()) or 1.0
+            row = (row / scale).half()
         self.steps.append(step)
         self._rows.append(row)
         self._scales.append(scale)
@@ -131,7 +138,7 @@ class Trajectory:
     def _displacement(self, place: int) -> Tensor:
         if self._form == "exact":
             return self._rows[place] - self._first
-        return self._rows[place].to(self._first.dtype) * self._scales[place]
+        return self._rows[place].to(self._flat.dtype) * self._scales[place]
 
     def _thin(self) -> None:
         self._spacing = 2 * max(self._spacing, (self.steps[-1] - self.steps[0]) // (self.most - 1), 1)
@@ -143,6 +150,50 @@ class Trajectory:
         self._inner = self._inner[kept][:, kept]
         for held in (self.steps, self._rows, self._scales):
             del held[place]
+
+
+class Passing(Trajectory):
+    """A trajectory that takes the present parameters when it is first looked at: who does not look pays nothing.
+
+    Args:
+        kept: the copies so far.
+        step: now.
+        params: gives the parameters of now.
+    """
+
+    def __init__(self, kept: Trajectory, step: int, params: Callable[[], Mapping[str, Tensor]]) -> None:
+        self.most, self.memory = kept.most, kept.memory
+        self._kept, self._now = kept, (step, params)
+        self._looked = False
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps of the copies, in order; the last is now."""
+        return self._whole().steps
+
+    @property
+    def sketched(self) -> bool:
+        """Whether only projections are held."""
+        return self._whole().sketched
+
+    def add(self, step: int, params: Mapping[str, Tensor]) -> None:
+        """Take the parameters as they are now."""
+        self._whole().add(step, params)
+
+    def combined(self, weights: Tensor, *, affine: bool = False) -> dict[str, Tensor]:
+        """See `Trajectory.combined`."""
+        return self._whole().combined(weights, affine=affine)
+
+    def inner(self) -> Tensor:
+        """See `Trajectory.inner`."""
+        return self._whole().inner()
+
+    def _whole(self) -> Trajectory:
+        if not self._looked:
+            step, params = self._now
+            self._kept.add(step, params())
+            self._looked = True
+        return self._kept
 
 
 @dataclass(frozen=True)
@@ -186,11 +237,14 @@ def random_walk_ratios(steps: Sequence[int], components: int) -> Tensor:
 
 
 def count_sketch(vector: Tensor, buckets: int) -> Tensor:
-    """Random projection of a vector to ``buckets`` (a power of two) signed sums of its entries, always the same."""
+    """Random projection of a vector to ``buckets`` (a power of two) signed sums of its entries, always the same.
+
+    Float64.
+    """
     bits = buckets.bit_length() - 1
-    sketch = torch.zeros(buckets, dtype=vector.dtype, device=vector.device)
+    sketch = torch.zeros(buckets, dtype=torch.float64, device=vector.device)
     for start in range(0, len(vector), CHUNK):
-        part = vector[start : start + CHUNK]
+        part = vector[start : start + CHUNK].double()
         mixed = torch.arange(start + 1, start + 1 + len(part), device=vector.device)
         for shift, factor in zip((30, 27), MIX, strict=True):
             mixed = (mixed ^ (mixed >> shift)) * factor

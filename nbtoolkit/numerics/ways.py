@@ -1,7 +1,8 @@
 """Ways to evaluate a loss along directions: one point after the other, or many mapped at once."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ class OneByOne:
     """Points in turn, the parameters written in place into tensors of our own.
 
     Args:
-        loss_at: whose `on` gives loss and error rate.
+        loss_at: whose `on` gives the loss and what is missed, see `beside_loss`.
         params: the origin.
         directions: by name.
         pieces: of the probe, for a loss without random numbers; without them the batches as they are.
@@ -79,7 +80,7 @@ class Mapped:
     """Many points at once, by mapping the loss over the coordinates.
 
     Args:
-        loss_at: whose `on` gives loss and error rate.
+        loss_at: whose `on` gives the loss and what is missed, see `beside_loss`.
         params: the origin.
         directions: by name.
         pieces: of the probe.
@@ -106,7 +107,7 @@ class Mapped:
         rows, done, found = coordinates.to(self._like.device, dtype), 0, []
         while done < len(rows):
             try:
-                with torch.no_grad(), self._loss_at.undisturbed():
+                with torch.no_grad(), self._loss_at.undisturbed(), mappable():
                     found.append(vmap(self._point, randomness="same")(rows[done : done + self.together]))
                 done += self.together
             except torch.OutOfMemoryError:
@@ -129,13 +130,28 @@ class Mapped:
 
 
 def summed(values: Sequence[tuple[float, Any]]) -> Tensor:
-    """Mean loss and mean error rate, ``(2,)``, of the parts of a probe; the loss added up as `LossAt` does."""
-    if len(values) == 1:  # fewer kernels
-        value, wrong = values[0][1]
-        return torch.stack([wide(value.detach()), wide(torch.as_tensor(wrong, device=value.device))])
+    """Mean loss and error rate, ``(2,)``, of the parts of a probe; the loss added up as `LossAt` does.
+
+    The error rate is that of all targets that count, not the mean of the parts' rates.
+    """
     loss: Any = 0.0
-    error: Any = 0.0
-    for weight, (value, wrong) in values:
-        loss = loss + weight * value.detach()
-        error = error + weight * torch.as_tensor(wrong, device=loss.device)
-    return torch.stack([wide(loss), wide(error)])
+    counts: Any = 0.0
+    if len(values) == 1:  # fewer kernels
+        loss, counts = values[0][1][0].detach(), values[0][1][1]
+    else:
+        for weight, (value, part) in values:
+            loss, counts = loss + weight * value.detach(), counts + part
+    return torch.stack([wide(loss), (counts[0] / counts[1]).to(loss.device)])
+
+
+@contextlib.contextmanager
+def mappable() -> Iterator[None]:
+    """Attention by operations that can be mapped; no word about others that are mapped slowly."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    try:
+        torch.backends.mha.set_fastpath_enabled(False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "There is a performance drop")
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)

@@ -1,5 +1,6 @@
 """Rows of one instrument that only ever grow, readable as an xarray Dataset without a copy."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,7 @@ class Columns:
         return attrs
 
     def dataset(self) -> "xarray.Dataset":
-        """All rows as a Dataset whose arrays are views of these columns."""
+        """All rows as a Dataset whose arrays are views of these columns; with numeric labels in order."""
         import xarray
 
         steps, values = self.rows()
@@ -129,7 +130,9 @@ class Columns:
         }
         coords: dict[str, Any] = {"step": ("step", steps, {"long_name": "optimizer steps done", "units": "1"})}
         coords |= {dim: (dim, _label_array(names)) for dim, names in self.labels.items()}
-        return xarray.Dataset(variables, coords, self.attrs)
+        whole = xarray.Dataset(variables, coords, self.attrs)
+        mixed = [dim for dim, names in self.labels.items() if _is_unsorted(names)]  # grids of several settings
+        return whole.sortby(mixed) if mixed else whole
 
     def _shape(self, key: str, rows: int) -> tuple[int, ...]:
         return (rows, *(len(self.labels[dim]) for dim in self.variables[key].dims))
@@ -196,6 +199,12 @@ class Record:
 def _locked(view: np.ndarray) -> np.ndarray:
     view.flags.writeable = False
     return view
+
+
+def _is_unsorted(names: Sequence[Any]) -> bool:
+    """Whether labels are numbers out of order, so that neither slicing nor interpolating would work."""
+    numeric = all(isinstance(name, (int, float)) for name in names)
+    return numeric and any(a > b for a, b in itertools.pairwise(names))
 
 
 def _label_array(names: Sequence[Any]) -> np.ndarray:

@@ -25,6 +25,8 @@ def holders() -> dict[str, tuple[Any, Callable[[Any], Any]]]:
         "deque": (collections.deque([1, 2, 3], maxlen=3), lambda x: x.append(4)),
         "bytearray": (bytearray(b"abc"), lambda x: x.extend(b"d")),
         "array": (np.arange(6.0).reshape(2, 3)[:, ::2], lambda x: x.fill(7)),
+        "resized": (np.arange(3.0), lambda x: x.resize(5, refcheck=False)),
+        "locked": (np.arange(3.0), lambda x: (x.fill(7), x.setflags(write=False))),
         "tensor": (torch.arange(6.0), lambda x: x.mul_(2)),
         "expanded": (torch.ones(1).expand(4), lambda x: x[:1].data.add_(1)),
         "sparse": (torch.eye(3).to_sparse(), lambda x: x.mul_(2)),

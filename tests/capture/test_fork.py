@@ -99,7 +99,7 @@ def test_the_parents_store_and_clocks_know_nothing_of_it(tmp_path: Any) -> None:
     assert opened["loss"]["step"].values.tolist() == [0, 1, 2, 3]
     assert opened["loss"].equals(run["loss"])
     assert opened["twin_divergence"]["distance"].values.tolist() == [[0.0], [0.0]]
-    assert run["step_time"]["seconds"].max() < 0.04
+    assert run["step_time"]["seconds"].max() < 0.3  # of 0.4 that the twin took
 
 
 def test_values_logged_by_the_step_go_to_the_twin(problem: problems.Problem, run: nbtoolkit.Run) -> None:

@@ -1,6 +1,7 @@
 """How a fork ends early, and what is no fork at all."""
 
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -128,3 +129,121 @@ def test_more_copies_than_there_is_room_for_are_refused(
     assert none.copies.steps == []
     with pytest.raises(WatchError, match="there is no copy at step 5"):
         none.copies.params(5)
+
+
+class Stubborn:
+    """A class that lets nobody set its attribute again."""
+
+    __slots__ = ("_value",)
+
+    @property
+    def value(self) -> int:
+        return self._value
+
+    def __setattr__(self, name: str, value: int) -> None:
+        if hasattr(self, name):
+            raise TypeError(f"{name} is set once")
+        object.__setattr__(self, name, value)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_cannot_be_put_back_is_named_when_all_else_is(
+    problem: problems.Problem, run: nbtoolkit.Run, fails: bool
+) -> None:
+    stubborn, later = Stubborn(), [1]
+    stubborn._value = 1
+
+    def step() -> None:
+        object.__setattr__(stubborn, "_value", 2)
+        problem.step()
+        later.append(2)
+        if fails:
+            raise ZeroDivisionError("of the step")
+
+    before = everything(problem)
+    with pytest.raises(WatchError, match=r"not put back: stubborn \(TypeError: _value is set once\)") as caught:
+        run.fork(step, steps=2)
+    assert ("raised ZeroDivisionError: of the step" in str(caught.value)) == fails
+    assert isinstance(caught.value.__cause__, ZeroDivisionError) == fails
+    assert differences(before, everything(problem)) == []
+    assert later == [1]
+    assert [note.split(" (")[0] for note in run.notes] == ["after a fork: not put back: stubborn"]
+    problem.train(2)
+    assert (run.step, run["twin_divergence"]["distance"].values[0].tolist()) == (6, [0.0])
+
+
+class Trainer:
+    """Of an installed package: holds what a step works on."""
+
+    def __init__(self, problem: problems.Problem, batches: Any = None) -> None:
+        self.problem, self.batches, self.done = problem, batches, 0
+
+    def step(self) -> None:
+        self.problem.step()
+        self.done += 1
+
+
+def test_an_object_of_an_installed_package_is_put_back_or_refused(
+    problem: problems.Problem, run: nbtoolkit.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "__module__", "argparse")
+    trainer = Trainer(problem)
+    run.fork(trainer.step, steps=3)
+    assert (trainer.done, run.notes) == (0, [])
+    reading = Trainer(problem, iter(DataLoader(TensorDataset(torch.zeros(4, 1)))))
+    with pytest.raises(WatchError, match=r"step\.batches is a DataLoader's iterator"):
+        run.fork(reading.step, steps=3)
+
+
+def test_what_is_left_is_noted_on_both(
+    problem: problems.Problem, run: nbtoolkit.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "__module__", "queue")
+    trainer = Trainer(problem)
+    twin = run.fork(lambda: trainer.step(), steps=1)
+    assert run.notes == twin.notes == ["left as the fork leaves it, though the step works on it: trainer (Trainer)"]
+
+
+def test_a_schedule_out_of_sight_and_the_grad_mode_are_put_back() -> None:
+    problem = problems.mlp()
+    schedule = torch.optim.lr_scheduler.StepLR(problem.optimizer, 2, 0.5)
+    held = weakref.ref(schedule)
+    problem.optimizer.register_step_post_hook(lambda *_: held().step())  # type: ignore[reportOptionalMemberAccess]
+
+    def step() -> None:
+        torch._C._set_grad_enabled(True)
+        problem.step()
+        torch._C._set_grad_enabled(False)
+
+    with nbtoolkit.watch(problem.model, problem.optimizer) as run:
+        problem.train(1)
+        before, rate = schedule.last_epoch, problem.optimizer.param_groups[0]["lr"]
+        run.fork(step, steps=5)
+        assert torch.is_grad_enabled()
+    assert (schedule.last_epoch, problem.optimizer.param_groups[0]["lr"]) == (before, rate)
+
+
+@pytest.mark.parametrize("where", ["in the step", "after backward"])
+def test_a_fork_after_an_interrupted_step(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nbtoolkit.capture.names.any_optimizer_besides", lambda known: False)
+    problem = problems.mlp()
+    model, optimizer = problem.model, problem.optimizer
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with nbtoolkit.watch(model, optimizer) as run:
+        problem.train(2)
+        if where == "in the step":
+            handle = optimizer.register_step_pre_hook(interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                problem.step()
+            handle.remove()
+        else:
+            model(torch.ones(2, 8)).sum().backward()
+            with pytest.raises(WatchError, match=r"After an interrupt, call optimizer\.zero_grad\(\) first"):
+                run.fork(problem.step, steps=2)
+            optimizer.zero_grad()
+        assert run.fork(problem.step, steps=2).step == 4
+        problem.train(2)
+    assert run["loss"]["step"].values.tolist()[-2:] == [2, 3]

@@ -105,16 +105,14 @@ def test_a_costly_instrument_is_stretched_to_the_budget() -> None:
     @nbtoolkit.instrument(outputs={"value": nbtoolkit.Var((), units="1", long_name="value")}, every=1)
     def costly(params, /):
         """Takes far longer than a step."""
-        square = torch.randn(300, 300)
-        for _ in range(40):
-            square = square @ square / 300
-        return {"value": square.sum()}
+        time.sleep(0.005)
+        return {"value": 1.0}
 
     problem = problems.mlp()
     with nbtoolkit.watch(problem.model, problem.optimizer, instruments=[costly], budget=0.2) as run:
-        problem.train(400)
+        problem.train(1200)
     steps = run["costly"]["step"].values
-    assert 2 <= len(steps) < 200, "the cadence was not stretched"
+    assert 2 <= len(steps) < 600, "the cadence was not stretched"
     assert steps.max() > 50
 
 

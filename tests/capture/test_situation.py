@@ -1,5 +1,7 @@
 """A situation puts back what code works on: the same objects, in the same places, with the same content."""
 
+import argparse
+import array
 import types
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 from nbtoolkit.capture.situation import Situation
+from nbtoolkit.errors import WatchError
 from tests import problems
 
 counter = 0
@@ -153,33 +156,109 @@ def test_objects_of_the_users_classes_and_methods() -> None:
 
 
 class Foreign:
-    """Of another package, with a state of its own."""
+    """Of another package, with a state of its own; its attributes cannot be seen."""
+
+    __slots__ = ("counts",)
 
     def __init__(self) -> None:
-        self.count = 0
+        self.counts = [0]
 
     def state_dict(self) -> dict[str, int]:
-        return {"count": self.count}
+        return {"count": self.counts[0]}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self.count = state["count"]
+        self.counts[0] = state["count"]
+
+
+class Silent:
+    """Of another package: no attributes, no state that it tells of."""
+
+    __slots__ = ("_held",)
+
+    def __getitem__(self, key: int) -> int:
+        return self._held[key]
+
+    def __setitem__(self, key: int, value: int) -> None:
+        self._held = {key: value}
+
+
+class Tracker:
+    """What it does is done elsewhere."""
+
+    sent = 0
 
 
 def test_objects_of_other_packages_go_by_their_state_dict_or_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Foreign, "__module__", "xarray.somewhere")
-    monkeypatch.setattr("nbtoolkit.capture.situation.is_users", lambda module: not str(module).startswith("xarray"))
-    stated, silent = Foreign(), types.new_class("Silent", (), {}, lambda body: body.update(__module__="xarray.x"))()
+    for kind in (Foreign, Silent):
+        monkeypatch.setattr(kind, "__module__", "argparse")
+    monkeypatch.setattr(Tracker, "__module__", "queue")
+    stated, silent, tracker, data = Foreign(), Silent(), Tracker(), (torch.zeros(2), [1])
+    options = argparse.Namespace(done=0, data=data)
 
     def work() -> None:
-        stated.count += 1
-        silent.count = 1
+        stated.counts[0] += 1
+        silent[0] = tracker.sent = options.done = 1
+        options.fresh = data[0].add_(1)
+        data[1].append(2)
 
     situation = Situation(work)
     work()
     situation.restore()
-    assert stated.count == 0
-    assert silent.count == 1
-    assert situation.left == ["silent (Silent)"]
+    assert (stated.counts[0], vars(options), data[0].tolist(), data[1]) == (0, {"done": 0, "data": data}, [0, 0], [1])
+    assert (silent[0], tracker.sent) == (1, 1)
+    assert sorted(situation.left) == ["silent (Silent)", "tracker (Tracker)"]
+
+
+def test_what_an_object_written_in_c_holds_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Half(array.array):
+        """An array of the standard library, which may have attributes."""
+
+    class Text(str):
+        """Cannot change."""
+
+    for kind in (Half, Text):
+        monkeypatch.setattr(kind, "__module__", "argparse")
+    half: Any = Half("i", [1])
+    text: Any = Text("a")
+    half.seen = text.seen = [1]
+    situation = Situation(lambda: (half, text))
+    half.seen.append(2)
+    situation.restore()
+    assert half.seen == [1]
+    assert situation.left == ["half (Half)"]
+
+
+def test_a_module_is_not_walked_whatever_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    lazy = type("Lazy", (types.ModuleType,), {"__module__": "argparse"})("lazy")
+    lazy.loaded = 0  # type: ignore[reportAttributeAccessIssue]
+    situation = Situation(lambda: lazy)
+    lazy.loaded = 1  # type: ignore[reportAttributeAccessIssue]
+    situation.restore()
+    assert (lazy.loaded, situation.left) == (1, [])
+
+
+def test_what_fails_to_be_put_back_is_named_and_all_else_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Foreign, "__module__", "argparse")
+    stubborn, items, weight = Foreign(), [1], torch.zeros(2)
+    situation = Situation(lambda: (stubborn, items, weight))
+    stubborn.counts = None  # type: ignore[assignment]
+    items.append(2)
+    weight.add_(1)
+    cause = ZeroDivisionError("of the step")
+    with pytest.raises(
+        WatchError, match=r"^not put back: stubborn \(TypeError: .*The step itself .* of the step"
+    ) as caught:
+        situation.restore(cause)
+    assert caught.value.__cause__ is cause
+    assert (items, weight.tolist()) == ([1], [0, 0])
+
+
+def test_whether_gradients_are_recorded() -> None:
+    situation = Situation()
+    with torch.enable_grad():
+        torch._C._set_grad_enabled(False)
+        situation.restore()
+        assert torch.is_grad_enabled()
 
 
 def test_a_loader_with_its_sampler_and_generator() -> None:
@@ -200,7 +279,7 @@ def test_a_loader_with_its_sampler_and_generator() -> None:
 def test_an_interrupt_comes_out_when_all_is_put_back() -> None:
     items, later = [1], [2]
     situation = Situation(lambda: (items, later))
-    undo, calls = situation._undoes[1], []
+    (path, undo), calls = situation._undoes[2], []
 
     def interrupted() -> None:
         calls.append(1)
@@ -208,7 +287,7 @@ def test_an_interrupt_comes_out_when_all_is_put_back() -> None:
             raise KeyboardInterrupt
         undo()
 
-    situation._undoes[1] = interrupted
+    situation._undoes[2] = (path, interrupted)
     items.append(1)
     later.append(1)
     with pytest.raises(KeyboardInterrupt):

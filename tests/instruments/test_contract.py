@@ -45,7 +45,7 @@ def gathered(item: Instrument | None = None) -> tuple[problems.Problem, Loop]:
     loop = Loop(problem.optimizer, problem.models, loss_at, forks={"twin": twin})
     for step in range(3):  # copies of earlier parameters
         loop.begin(step, remember_initial=False, keep_params=False)
-        loop.trajectory()
+        assert len(loop.trajectory()) == step + 1  # kept since it is looked at
         problem.train(1)
     loop.begin(3, remember_initial=True, keep_params=True)
     loop.current_loss = torch.tensor(0.7)

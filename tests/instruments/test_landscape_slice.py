@@ -119,14 +119,14 @@ def test_the_path_of_training_lies_on_the_slice() -> None:
     problem = problems.mlp(dtype=torch.float64)
     probe = (torch.randn(20, 8).double(), torch.arange(20) % 3)
     copies = []
-    quick = landscape_slice.using(every=3, points=3)
+    quick = landscape_slice.using(every=3, points=3, directions="trajectory")
     with nbtoolkit.watch(
         problem.model, problem.optimizer, loss=F.cross_entropy, probe=probe, instruments=[quick], budget=1e9
     ) as run:
         for _ in range(5):
             copies.append({name: part.clone() for name, part in params(problem.model).items()})
             problem.train(3)
-        run.measure(quick.using(points=7, directions="trajectory", extent=2.0))
+        run.measure(quick.using(points=7, extent=2.0))
     copies.append(params(problem.model))
     found: Any = run["landscape_slice"].isel(step=-1)
     path = found["path"].values[: len(copies)]
@@ -201,7 +201,6 @@ def test_only_what_is_trained_is_moved() -> None:
         ({"directions": 3}, "directions=a int"),
         ({"directions": ({}, 3)}, "a pair of dict and int"),
         ({"directions": (nn.Linear(2, 2), nn.Linear(2, 2))}, "other model does not have '0.weight'"),
-        ({"directions": "trajectory"}, "copies of the parameters at three steps"),
         ({"statistics": "live"}, "statistics='live': expected one of"),
         ({"share": 2}, "share=2"),
     ],
@@ -211,6 +210,21 @@ def test_bad_settings_are_told_in_a_line(settings: dict[str, Any], message: str)
     with pytest.raises(ValueError, match=message) as caught:
         landscape_slice(loss_at, params(model), NONE, **{"points": 3, **settings})
     assert "\n" not in str(caught.value)
+
+
+def test_the_first_steps_have_no_plane_of_their_path_yet() -> None:
+    problem = problems.mlp()
+    probe = (torch.randn(20, 8), torch.arange(20) % 3)
+    item = landscape_slice.using(every=2, points=3, directions="trajectory")
+    with nbtoolkit.watch(
+        problem.model, problem.optimizer, loss=F.cross_entropy, probe=probe, instruments=[item], budget=1e9
+    ) as run:
+        problem.train(7)
+    found = run["landscape_slice"]["loss_slice"]
+    assert np.isnan(found.values[:2]).all()
+    assert np.isfinite(found.values[2:]).all()
+    assert "copies of the parameters at three steps" in found.attrs["not_measured"]
+    assert not run.notes
 
 
 @pytest.mark.parametrize("settings", [{"points": 4}, {"points": "many"}, {"share": "half"}, {"extent": None}])

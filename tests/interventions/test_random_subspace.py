@@ -1,7 +1,9 @@
 """The subspace against its formula, and what it must leave alone."""
 
 import copy
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -159,6 +161,50 @@ def test_a_state_dict_brings_it_back() -> None:
     assert torch.equal(again.eval()(x), model.eval()(x))
 
 
+@pytest.mark.parametrize("projection", PROJECTIONS)
+@pytest.mark.parametrize("own", [{"seed": 3}, {"seed": 3, "projection": "dense"}, {"projection": "sparse"}])
+def test_what_is_loaded_computes_what_was_saved(projection: str, own: dict) -> None:
+    x, _ = batch()
+    model = RandomSubspace(network(), 5, seed=2**64 - 1, projection=projection)
+    with torch.no_grad():
+        model.phi.normal_()
+    state = model.state_dict()
+    assert all(isinstance(value, Tensor) for value in state.values())
+    again = RandomSubspace(network(), 5, **own)
+    again.load_state_dict(state)
+    assert torch.equal(again.eval()(x), model.eval()(x))
+    third = RandomSubspace(network(), 5)
+    third.load_state_dict(again.state_dict())
+    assert torch.equal(third.eval()(x), model(x))
+
+
+def test_a_subspace_drawn_in_another_dtype_is_loaded_as_it_was() -> None:
+    x, _ = batch()
+    model = RandomSubspace(network().bfloat16(), 5, seed=1).double()
+    again = RandomSubspace(network(), 5, seed=1)
+    assert not torch.equal(again.columns, model.columns)
+    with torch.no_grad():
+        model.phi.normal_()
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again.eval()(x), model.eval()(x))
+    assert again.columns.dtype == torch.float64
+
+
+def test_a_state_of_another_dimension_is_refused_before_anything_is_loaded() -> None:
+    model, other = RandomSubspace(network(), 5), RandomSubspace(network(), 4)
+    with torch.no_grad():
+        other.within.get_buffer("0.weight").add_(1)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=r"dimension=4, and this one has dimension=5; make RandomSubspace\(model, 4\)"):
+        model.load_state_dict(other.state_dict())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    model = RandomSubspace(network(), np.int64(5), seed=np.int64(3))  # type: ignore[arg-type]
+    assert torch.equal(model.columns, RandomSubspace(network(), 5, seed=3).columns)
+
+
 def test_a_watched_run_in_a_subspace() -> None:
     model, (x, y) = RandomSubspace(network(), 5), batch()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -176,9 +222,15 @@ def test_a_watched_run_in_a_subspace() -> None:
     [
         ({"dimension": 0}, r"dimension=0; the model has 147 trained parameters"),
         ({"dimension": 148}, r"dimension=148; .* between 1 and that"),
+        ({"dimension": 1.5}, r"dimension=1\.5; the model has .* a whole number between 1 and that"),
+        ({"dimension": True}, r"dimension=True; the model has"),
+        ({"dimension": 3, "seed": "a"}, r"seed='a'; give a whole number from 0"),
+        ({"dimension": 3, "seed": 2**70}, r"seed=1180591620717411303424; give a whole number from 0"),
+        ({"model": 3, "dimension": 2}, r"got a int as the model; it needs a torch\.nn\.Module"),
         ({"dimension": 3, "projection": "fast"}, r"projection='fast'; choose one of dense, orthonormal, sparse"),
     ],
 )
-def test_what_cannot_be_is_refused(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        RandomSubspace(network(), **arguments)
+def test_what_cannot_be_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        RandomSubspace(**{"model": network(), **arguments})
+    assert "\n" not in str(caught.value)

@@ -160,6 +160,9 @@ def test_a_named_optimizer_is_the_one_that_is_followed(shell: InteractiveShell) 
     [
         ("", "at=0", "at=0: expected a step from 1 to 19, before the last of adam."),
         ("", "at=20", "at=20: expected a step from 1 to 19"),
+        ("a = torch.randn(60, 60)", "at=a", "at=tensor([["),
+        ("a = torch.randn(60, 60)", "at=3 lr=a", "lr=tensor([["),
+        ("a = torch.randn(60, 60)", "at=3 steps=a", "steps=tensor([["),
         ("", "at=3 steps=0", "steps=0: expected a whole number of steps"),
         ("", "step at=3", "fork needs STEP, the name of a function"),
         ("", "", "fork needs STEP, the name of a function"),

@@ -45,3 +45,16 @@ def test_a_word_is_itself_where_words_are_expected(shell: InteractiveShell, writ
 def test_a_word_that_is_no_choice_is_a_line(shell: InteractiveShell, message: Callable[[str], str]) -> None:
     shell.run_cell("%%landscape model optimizer -q -v run\nstep()").raise_error()
     assert "'many' is no variable" in message("%landscape measure trajectory_pca components=many")
+
+
+def test_the_statistics_of_a_barrier_are_a_word(shell: InteractiveShell) -> None:
+    shell.run_cell("y = torch.randn(16, 1)\nfrom torch.nn import functional as F").raise_error()
+    shell.run_cell("%%landscape model optimizer -q -v run\nstep()").raise_error()
+    line = "%landscape measure linear_barrier -q other=model points=3 statistics=frozen --loss F.mse_loss --probe x,y"
+    value(shell, line)
+    assert shell.user_ns["run"]["linear_barrier"].attrs["settings"]["statistics"] == "frozen"
+
+
+def test_an_expression_must_have_a_name(shell: InteractiveShell, message: Callable[[str], str]) -> None:
+    shell.run_cell("%%landscape -q -v run\nstep()").raise_error()
+    assert "'(a,b)' is neither a literal nor a name" in message("%landscape measure landscape_slice directions=(a,b)")

@@ -226,3 +226,54 @@ def test_random_permutations_never_change_the_function(seed: int) -> None:
     with torch.no_grad():
         moved = permutable.outputs(model, found.permuted(state, found.random_permutations(seed)), inputs)
         torch.testing.assert_close(moved, model(inputs), rtol=0, atol=1e-12)
+
+
+def _ordered(module: nn.Module, args: Any, out: Tensor) -> Tensor:
+    return out * torch.arange(9.0)
+
+
+class ZeroHead(nn.Module):
+    """All outputs are zero, whatever comes before; with ``tells`` that has an order that the trace does not see."""
+
+    def __init__(self, *, tells: bool) -> None:
+        super().__init__()
+        self.hidden, self.head = nn.Linear(6, 9), nn.Linear(9, 2)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        if tells:
+            self.hidden.register_forward_hook(_ordered)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.hidden(x)))
+
+
+def test_behind_a_head_of_zeros_an_order_is_still_seen() -> None:
+    assert sorted(symmetries(ZeroHead(tells=False), torch.randn(5, 6)).sizes.values()) == [9]
+    with pytest.raises(ValueError, match="permuting the units"):
+        symmetries(ZeroHead(tells=True), torch.randn(5, 6))
+
+
+class Nowhere(ZeroHead):
+    """Its outputs are NaN, before and after."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.hidden(x))) * float("nan")
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    with pytest.raises(ValueError, match="permuting the units"):
+        symmetries(Nowhere(tells=False), torch.randn(5, 6))
+
+
+class Halves(ZeroHead):
+    """Changes its inputs in place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.hidden(x.mul_(0.5))))
+
+
+def test_inputs_that_the_model_changes_in_place_are_not_the_users() -> None:
+    x = torch.randn(5, 6)
+    before = x.clone()
+    assert sorted(symmetries(Halves(tells=False), x).sizes.values()) == [9]
+    assert torch.equal(x, before)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from nbtoolkit.numerics.loss_at import LossAt, examples
+from nbtoolkit.numerics.points import Points
 from nbtoolkit.numerics.products import hessian
 from tests.numerics import cases
 
@@ -86,6 +87,43 @@ def test_an_empty_probe_is_refused() -> None:
         hessian(LossAt(cases.mlp().model, [], F.cross_entropy), cases.mlp().params)
 
 
+@pytest.mark.parametrize("kind", ["batch", "list", "loader"])
+def test_batches_that_are_no_pairs_are_refused(kind: str) -> None:
+    x, y, weight = torch.randn(6, 4), torch.arange(6) % 3, torch.rand(6)
+    model = nn.Linear(4, 3)
+    wanted = r"expected \(inputs, targets\); for anything else give a function of the model"
+    if kind == "loader":
+        loader = LossAt(model, DataLoader(TensorDataset(x, y, weight), batch_size=3), F.cross_entropy)
+        for _ in range(2):
+            with pytest.raises(ValueError, match="a list of 3 parts; " + wanted):
+                loader(dict(model.named_parameters()))
+    else:
+        got = "a Tensor; " if kind == "batch" else "a tuple of 3 parts; "
+        probe: Any = (x, y, weight) if kind == "batch" else [(x, y), (x, y, weight)]
+        with pytest.raises(TypeError, match=got + wanted) as caught:
+            LossAt(model, probe, F.cross_entropy)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_loss_that_is_no_number_is_refused() -> None:
+    model, x, y = nn.Linear(4, 3), torch.randn(6, 4), torch.arange(6) % 3
+    params = dict(model.named_parameters())
+    losses: list[tuple[Any, str]] = [
+        (lambda out, y: F.cross_entropy(out, y, reduction="none"), r"a tensor of shape \(6,\)"),
+        (lambda out, y: F.cross_entropy(out, y).item(), "a float"),
+    ]
+    for loss, got in losses:
+        wanted = f"the loss is {got}; expected a 0-d tensor, the mean over the examples"
+        for one in (LossAt(model, (x, y), loss), LossAt(model, lambda m, of=loss: of(m(x), y))):
+            with pytest.raises(ValueError, match=wanted) as caught:
+                one(params)
+            assert "\n" not in str(caught.value)
+            with pytest.raises(ValueError, match=wanted):
+                Points(one, params, [params])(torch.ones(2, 1))
+    one_number = LossAt(model, (x, y), lambda out, y: F.cross_entropy(out, y).view(1))
+    assert one_number(params).shape == ()
+
+
 def test_what_hides_its_outputs_is_refused() -> None:
     case = cases.function()
     with pytest.raises(ValueError, match="hides the outputs"):
@@ -93,10 +131,10 @@ def test_what_hides_its_outputs_is_refused() -> None:
     with pytest.raises(ValueError, match="cut into examples"):
         case.loss_at.arrays()
 
-    class Two(nn.Module):
+    class Two(nn.Linear):
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
             return x, x
 
     batch = (torch.zeros(2, 4), torch.zeros(2))
     with pytest.raises(ValueError, match="one tensor of outputs"):
-        LossAt(Two(), [batch], F.mse_loss).outputs(batch, {"weight": torch.zeros(1)})
+        LossAt(Two(1, 1), [batch], F.mse_loss).outputs(batch, {"weight": torch.zeros(1)})

@@ -2,6 +2,7 @@
 
 import copy
 import random
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -107,6 +108,65 @@ def test_infinite_and_undefined_losses_stay() -> None:
     assert found.loss[1].isnan()
     assert found.loss[2] == 0.0
     assert float(found.loss[3]) == pytest.approx(0.6931471805599453, rel=1e-12)
+
+
+def test_a_way_that_is_wrong_where_losses_are_finite_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reused(nn.Module):
+        """Uses the weight of its first layer again, unseen by its modules."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(80, 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.linear(self.first(x).relu(), self.first.weight.t())
+
+    monkeypatch.setitem(points.SMALL, "cpu", 1e12)
+    x = torch.randn(30, 80).double()
+    loss_at, pair = made(Reused, (x, x), lambda outputs, _: outputs.square().exp().mean())
+    rows = torch.tensor([[30.0, -30.0], [0.3, 0.2], [0.0, 0.0], [-0.2, 0.1]])
+    found = evaluated(loss_at, pair)
+    values = found(rows)
+    assert values.loss[0].isinf()  # where every way agrees
+    assert values.loss[1:].isfinite().all()
+    torch.testing.assert_close(values.loss, one_by_one(loss_at, pair, rows), rtol=1e-11, atol=0)
+    assert type(found._way) is Mapped
+    assert found._way._first is None
+
+
+def test_a_way_with_other_error_rates_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Turned(nn.Module):
+        """Scores that depend on the number of examples, for a loss that does not depend on them."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(5, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(x) * (1 if len(x) == 30 else -1)
+
+    monkeypatch.setitem(points.SMALL, "cpu", 0)
+    monkeypatch.setitem(passes.CACHE, "cpu", 1)
+    probe = torch.randn(30, 5).double(), torch.zeros(30, dtype=torch.int64)
+    loss_at, pair = made(Turned, probe, lambda outputs, _: outputs.square().mean())
+    found = evaluated(loss_at, pair)
+    found(ROWS)
+    assert found._way._pieces is None
+
+
+def test_attention_is_mapped_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(points.SMALL, "cpu", 1e12)
+    x = torch.randn(6, 3, 8).double(), torch.arange(6) % 4
+    layers = [nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Flatten(), nn.Linear(24, 4)]
+    loss_at, pair = made(lambda: nn.Sequential(*layers), x)
+    found = evaluated(loss_at, pair)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        values = found(ROWS)
+    assert not told
+    assert type(found._way) is Mapped
+    assert torch.backends.mha.get_fastpath_enabled()
+    torch.testing.assert_close(values.loss, one_by_one(loss_at, pair, ROWS), rtol=1e-11, atol=0)
 
 
 def test_a_loss_that_differentiates_within_itself() -> None:

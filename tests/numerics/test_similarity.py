@@ -1,11 +1,14 @@
 """CKA against its definition, exact cases, and the bias of few examples."""
 
+import gc
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nbtoolkit.numerics import similarity
 from nbtoolkit.numerics.loss_at import LossAt
 from nbtoolkit.numerics.similarity import features, linear_cka, representation
 
@@ -154,3 +157,33 @@ def test_a_probe_that_is_a_function_is_refused() -> None:
     model = network()
     with pytest.raises(ValueError, match="cannot be cut into examples"):
         features(LossAt(model, lambda model: model(probe()[0]).sum()), dict(model.named_parameters()), ["0"])
+
+
+@pytest.mark.parametrize("width", [6, 40])
+def test_features_in_parts_are_those_side_by_side(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    x, y = torch.randn(20, width, dtype=torch.float64) + 3, torch.randn(20, 5, dtype=torch.float64)
+    whole = representation(torch.cat([y, x, y], 1))
+    monkeypatch.setattr(similarity, "CHUNK", 60)  # three columns
+    parts = similarity.Collected()
+    for part in (y, x, y):
+        parts.add(part)
+    found = parts.representation()
+    assert found.gram == whole.gram == (width == 40)
+    torch.testing.assert_close(found.matrix, whole.matrix, rtol=1e-12, atol=1e-12)
+
+
+def test_of_layers_with_many_features_only_products_of_examples_are_held() -> None:
+    """At the last layer no features of the layers before are left, only a matrix of 5 x 5 of each."""
+    model = nn.Sequential(*(nn.Linear(300, 300) for _ in range(6)), nn.Linear(300, 2)).double()
+    held: list[int] = []
+
+    def count(*_: object) -> None:
+        gc.collect()
+        tensors = [t for t in gc.get_objects() if type(t) is Tensor and t.shape == (5, 300)]
+        held.append(len({t.untyped_storage().data_ptr() for t in tensors}))
+
+    model[6].register_forward_pre_hook(count)
+    loss_at = LossAt(model, (torch.randn(5, 300, dtype=torch.float64), torch.zeros(5).long()), F.cross_entropy)
+    found = features(loss_at, dict(model.named_parameters()), [str(i) for i in range(7)])
+    assert all(found[str(i)].matrix.shape == (5, 5) for i in range(6))
+    assert held[0] <= 2  # the probe, and the input of the last layer

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -126,9 +127,18 @@ def test_bending_by_hand_and_where_nothing_is_finite() -> None:
         ({"extent": 0}, "extent=0: expected a positive number"),
         ({"extent": float("nan")}, "extent=nan"),
         ({"extent": "wide"}, "extent='wide'"),
+        ({"extent": True}, "extent=True"),
+        ({"size": torch.zeros(9, 9)}, r"^points=tensor\(\[\[[0., ]+\.\.\.: expected an odd"),
         ({"share": 1.5}, "share=1.5: expected a number from 0 to 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         next(grid(points()[0], **settings))
+
+
+def test_numbers_of_numpy_make_the_same_grid() -> None:
+    *_, wanted = grid(points()[0], size=9, extent=0.5, share=0.25)
+    *_, found = grid(points()[0], size=np.int64(9), extent=np.float32(0.5), share=np.float32(0.25))  # type: ignore[arg-type]
+    assert torch.equal(axis(np.int64(9), np.float32(0.5)), axis(9, 0.5))  # type: ignore[arg-type]
+    torch.testing.assert_close(found.loss, wanted.loss, rtol=0, atol=0, equal_nan=True)

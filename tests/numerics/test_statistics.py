@@ -1,6 +1,7 @@
 """Losses with frozen and with re-estimated statistics, against normalisation by hand."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -102,6 +103,20 @@ def test_what_cannot_be_is_said_in_one_line() -> None:
     with pytest.raises(ValueError, match="as one batch; its batches differ: "):
         with_statistics(LossAt(net(), uneven, F.cross_entropy), "reestimated")
     model = net()
-    model.kept = model(X)  # type: ignore[assignment]
+    model.kept = (part for part in X)  # type: ignore[assignment]
     with pytest.raises(ValueError, match="cannot be copied; use statistics='as trained'"):
         with_statistics(LossAt(model, (X, Y), F.cross_entropy), "frozen")
+
+
+def test_hooks_that_compute_are_part_of_the_copy() -> None:
+    model = net().eval()
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        nn.utils.weight_norm(model[0])  # by a hook before each call
+    twice: Any = lambda module, args, out: 2 * out  # noqa: E731
+    model[4].register_forward_hook(twice)
+    loss_at, params = LossAt(model, (X, Y), F.cross_entropy), dict(model.named_parameters())
+    doubled = {**params, "0.weight_g": 2 * params["0.weight_g"]}
+    found = with_statistics(loss_at, "frozen")(doubled)
+    with torch.no_grad():
+        params["0.weight_g"].mul_(2)
+    torch.testing.assert_close(found, F.cross_entropy(model(X), Y), rtol=1e-12, atol=0)

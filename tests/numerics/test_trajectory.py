@@ -2,12 +2,13 @@
 
 import itertools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from nbtoolkit.numerics.trajectory import Trajectory, count_sketch, principal, random_walk_ratios
+from nbtoolkit.numerics.trajectory import Passing, Trajectory, count_sketch, principal, random_walk_ratios
 
 
 def walk(
@@ -171,3 +172,40 @@ def test_a_random_walk_in_many_dimensions_shows_what_is_predicted() -> None:
 def test_too_few_copies_are_refused() -> None:
     with pytest.raises(ValueError, match="most=2: a trajectory keeps at least 3"):
         Trajectory(2)
+
+
+def test_copies_that_are_given_out_are_not_those_that_are_kept() -> None:
+    trajectory = filled(walk(3))
+    before = trajectory.params(1)["w"].clone()
+    trajectory.params(1)["w"].add_(7.0)
+    assert torch.equal(trajectory.params(1)["w"], before)
+
+
+def test_of_large_models_nothing_of_their_size_is_kept_and_small_steps_are_seen() -> None:
+    path = walk(6, 40_000, scale=1e-5, dtype=torch.float64)
+    path = [{name: part.float() for name, part in params.items()} for params in path]
+    trajectory = filled(path, memory=8 * 40_000)
+    held = [t for v in vars(trajectory).values() for t in (v if isinstance(v, list) else [v]) if isinstance(t, Tensor)]
+    assert max(t.numel() for t in held) == trajectory.buckets < 40_000
+    moved = displacements(trajectory, path)
+    lengths = moved.norm(dim=1)
+    error = (trajectory.inner() - moved @ moved.T).abs() / (lengths[:, None] * lengths[None]).clamp(min=1e-30)
+    assert float(error[1:, 1:].max()) < 5 / math.sqrt(trajectory.buckets)
+
+
+def test_the_present_copy_is_taken_when_it_is_first_looked_at() -> None:
+    looks: list[Callable[[Trajectory], object]] = [
+        len, lambda t: t.steps, lambda t: t.sketched, lambda t: t.params(0), lambda t: t.inner(),
+        lambda t: t.combined(torch.zeros(3)),
+    ]  # fmt: skip
+    for look in looks:
+        path, asked = walk(3), []
+        kept = filled(path[:2])
+        passing = Passing(kept, 20, lambda path=path, asked=asked: asked.append(1) or path[2])
+        assert len(kept) == 2
+        look(passing)
+        assert kept.steps == passing.steps == [0, 10, 20]
+        assert len(asked) == 1
+        for one, other in ((passing.params(2), path[2]), (passing.params(0), path[0])):
+            assert torch.equal(one["w"], other["w"])
+        assert torch.equal(passing.inner(), kept.inner())

@@ -1,0 +1,67 @@
+"""Generators of random numbers that belong to a data loader, left in the state in which they were."""
+
+import contextlib
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+DEPTH = 5  # loader, batch sampler, sampler, data set, its transforms
+WIDTH = 64  # of lists that are looked into: parts of a data set, not its examples
+OPAQUE = (Tensor, nn.Module, np.ndarray, type, str, bytes)
+
+
+@contextlib.contextmanager
+def kept(holder: Any) -> Iterator[None]:
+    """Generators in the attributes of a loader, its samplers and its data set have afterwards the states from before.
+
+    Args:
+        holder: with generators of torch, numpy or `random` in its attributes, in theirs, and so on.
+    """
+    restores: list[Callable[[], None]] = [restore for one in _reached(holder) if (restore := _restore(one))]
+    try:
+        yield
+    finally:
+        for restore in restores:
+            restore()
+
+
+def _reached(holder: Any) -> list[Any]:
+    """The objects that its attributes lead to, breadth first, each once."""
+    found, level = {id(holder): holder}, [holder]
+    for _ in range(DEPTH):
+        parts = [part for one in level for part in _parts(one)]
+        level = list({id(part): part for part in parts if id(part) not in found}.values())
+        found |= {id(part): part for part in level}
+    return list(found.values())
+
+
+def _parts(one: Any) -> list[Any]:
+    if isinstance(one, OPAQUE):
+        return []
+    if isinstance(one, (list, tuple)):
+        return list(one) if len(one) <= WIDTH else []
+    if isinstance(one, dict):
+        return list(one.values()) if len(one) <= WIDTH else []
+    return list(getattr(one, "__dict__", {}).values())
+
+
+def _restore(one: Any) -> Callable[[], None] | None:
+    """What puts a generator back into the state in which it is now; None for anything else."""
+    if isinstance(one, torch.Generator):
+        state = one.get_state()
+        return lambda: (one.set_state(state), None)[1]
+    if isinstance(one, np.random.Generator):
+        numbers: Any = one.bit_generator
+        state = numbers.state
+        return lambda: setattr(numbers, "state", state)
+    if isinstance(one, np.random.RandomState):
+        state = one.get_state()
+        return lambda: one.set_state(state)
+    if isinstance(one, random.Random) and not isinstance(one, random.SystemRandom):
+        state = one.getstate()
+        return lambda: one.setstate(state)
+    return None
