@@ -12,6 +12,7 @@ from nbtoolkit.instruments._probe import leaves
 from nbtoolkit.numerics import directions as random
 from nbtoolkit.numerics import planes
 from nbtoolkit.numerics.barriers import whole_params
+from nbtoolkit.numerics.given import is_seed, shown
 from nbtoolkit.numerics.loss_at import LossAt
 from nbtoolkit.numerics.points import Points, Values
 from nbtoolkit.numerics.products import hessian, trainable
@@ -19,6 +20,7 @@ from nbtoolkit.numerics.slices import axis, evaluations, grid
 from nbtoolkit.numerics.statistics import with_statistics
 from nbtoolkit.numerics.trajectory import MOST, Trajectory
 
+MOST_SEED = 2**62  # two directions are drawn from each
 CHOICES = ("filter", "layer", "gaussian", "eigenvectors", "trajectory")
 MARGIN = 1.2  # between the path and the edge of the picture
 PRODUCTS = 60  # for eigenvectors, at most
@@ -131,6 +133,11 @@ def _plane(
     loss_at: LossAt, params: Mapping[str, Tensor], trajectory: Trajectory, directions: Any, extent: float,
     statistics: str, seed: int, biases: bool,
 ) -> Plane:  # fmt: skip
+    if not is_seed(seed) or seed > MOST_SEED:
+        raise ValueError(f"seed={shown(seed)}: expected a whole number from 0 to {MOST_SEED}")
+    if not isinstance(biases, bool):
+        raise ValueError(f"biases={shown(biases)}: expected True or False")
+    seed = int(seed)
     if sum(param.numel() for param in params.values()) < 2:
         raise ValueError("the model has one parameter; a plane needs two")
     if not isinstance(directions, str):

@@ -203,6 +203,9 @@ def test_only_what_is_trained_is_moved() -> None:
         ({"directions": (nn.Linear(2, 2), nn.Linear(2, 2))}, "other model does not have '0.weight'"),
         ({"statistics": "live"}, "statistics='live': expected one of"),
         ({"share": 2}, "share=2"),
+        ({"seed": 1.5}, "seed=1.5: expected a whole number"),
+        ({"seed": 2**70}, "seed=1180591620717411303424: expected a whole number"),
+        ({"biases": 3}, "biases=3: expected True or False"),
     ],
 )
 def test_bad_settings_are_told_in_a_line(settings: dict[str, Any], message: str) -> None:
