@@ -106,6 +106,7 @@ def measure(run: "Run", loop: Loop, instrument: Instrument) -> None:
             outputs = error
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             warnings.warn(f"nbtoolkit: {instrument.name} could not be measured: {reason}", stacklevel=4)
+        finally:
+            loop.end()  # else the next measurement would be given the curvature of this one
         run.measured(instrument, outputs, loop.labels(instrument))
-        loop.end()
         run.drafts.raise_interrupt()

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 import nbtoolkit
 from nbtoolkit.capture import Run
 from nbtoolkit.errors import WatchError
-from nbtoolkit.instruments import Var, instrument, landscape_slice, loss
+from nbtoolkit.instruments import Var, hessian_trace, instrument, landscape_slice, loss
 from tests import problems
 
 
@@ -106,3 +106,30 @@ def test_a_measurement_that_breaks_down_is_stored_as_unknown_and_warned_of() -> 
         found = run.measure(broken)
     assert np.isnan(found["size"].values).all()
     assert "lost" in found["size"].attrs["not_measured"]
+
+
+def test_a_refused_measurement_leaves_no_curvature_behind() -> None:
+    @instrument(outputs={"size": Var((), "1", "size")})
+    def refusing(curvature, /):
+        """Looks at the Hessian, and then refuses."""
+        operator = curvature.matrix("hessian")
+        operator(torch.ones(1, operator.size))
+        raise ValueError("seen enough")
+
+    def last(refused: bool) -> float:
+        torch.manual_seed(0)
+        problem = problems.mlp()
+        probe = (torch.randn(20, 8), torch.arange(20) % 3)
+        with nbtoolkit.watch(
+            problem.model, problem.optimizer, instruments=[loss], loss=F.cross_entropy, probe=probe
+        ) as run:
+            problem.train(2)
+            if refused:
+                with pytest.raises(WatchError, match="seen enough"):
+                    run.measure(refusing)
+            with torch.no_grad():
+                for param in problem.model.parameters():
+                    param.mul_(1.5)
+            return float(run.measure(hessian_trace)["trace"][-1])
+
+    assert last(refused=True) == last(refused=False)
