@@ -1,6 +1,6 @@
 import { limits } from "./field";
 import { number } from "./format";
-import { NOTHING } from "./picture";
+import { type Figure, NOTHING } from "./picture";
 import { type Axes, axesOf, centreOf, type Ends, type Plane, planeOf, Shown } from "./plane";
 import { amount, type Reading } from "./reading";
 import { beside, type Slice, sliceAt } from "./slices";
@@ -23,6 +23,10 @@ export class Planes {
   constructor(private readonly spec: PanelSpec) {
     this.axes = axesOf(spec);
     this.key = spec.lines[0]?.key ?? "";
+  }
+
+  label(figure: Figure): void {
+    figure.model("bar").setv({ title: this.spec.units });
   }
 
   slice(store: Store, step: number | null): Slice | null {

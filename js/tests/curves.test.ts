@@ -5,6 +5,7 @@ import { smooth } from "../src/smooth";
 import { Block, Store } from "../src/store";
 import type { Line, PanelSpec } from "../src/types";
 import { golden } from "./golden";
+import { status } from "./paper";
 
 interface Case {
   x: number[];
@@ -35,14 +36,6 @@ describe("what is drawn", () => {
   const stored = (values: number[]) => {
     const store = new Store();
     const x = Float64Array.from(values, (_, i) => i);
-    const status = {
-      step: 0,
-      steps_per_second: null,
-      elapsed: null,
-      share: null,
-      state: "watching",
-      notes: [],
-    };
     const series = [{ key: "loss/loss", x: 0, y: 1, width: 1 }];
     store.apply({ head: { op: "reset", seq: 1, status, series }, buffers: [x, Float64Array.from(values)] });
     return store;

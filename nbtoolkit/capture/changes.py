@@ -78,7 +78,11 @@ class Changes:
         return rates
 
     def make(
-        self, optimizer: Optimizer, params: Mapping[str, Tensor], generators: list[Any], found: Sequence[Any]
+        self,
+        optimizer: Optimizer,
+        params: Mapping[str, Tensor],
+        generators: list[Any],
+        schedules: Sequence[LRScheduler],
     ) -> None:
         """Make them.
 
@@ -86,12 +90,11 @@ class Changes:
             optimizer: of the run.
             params: of the run.
             generators: of random numbers, besides the shared ones.
-            found: objects among which may be the schedules of the learning rate.
+            schedules: of its learning rates.
         """
         if self.seed is not None:
             contents.reseed(generators, self.seed)
         if self.lr is not None:
-            schedules = [one for one in found if isinstance(one, LRScheduler) and one.optimizer is optimizer]
             for group, rate in self.rates(optimizer).items():
                 _set_rate(optimizer, group, rate, schedules)
         if self.perturb:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from nbtoolkit.capture.references import ABSENT
+from nbtoolkit.numerics.random_states import of_generator
 
 _Plain = type("_Plain", (), {})
 Undo = Callable[[], None]
@@ -169,27 +170,6 @@ def of_state_dict(thing: Any) -> Undo:
     return lambda: thing.load_state_dict(copy.deepcopy(kept))
 
 
-def of_generator(generator: Any) -> Undo | None:
-    """The state of a generator of random numbers; None where this is none."""
-    if isinstance(generator, torch.Generator):
-        state = generator.get_state()
-        return lambda: _nothing(generator.set_state(state))
-    if isinstance(generator, random.Random):
-        try:
-            drawn = generator.getstate()
-        except NotImplementedError:  # random.SystemRandom
-            return lambda: None
-        return lambda: generator.setstate(drawn)
-    if isinstance(generator, np.random.RandomState):
-        words = generator.get_state()
-        return lambda: generator.set_state(words)
-    bits = getattr(generator, "bit_generator", generator)
-    if isinstance(bits, np.random.BitGenerator):
-        kept = copy.deepcopy(bits.state)
-        return lambda: setattr(bits, "state", kept)
-    return None
-
-
 def of_grad_mode() -> Undo:
     """Whether operations on this thread are recorded for gradients."""
     return functools.partial(torch._C._set_grad_enabled, torch.is_grad_enabled())
@@ -238,10 +218,6 @@ def _layout(tensor: Tensor) -> Any:
 
 def _bytes(storage: torch.UntypedStorage) -> Tensor:
     return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
-
-
-def _nothing(_: Any) -> None:
-    return None
 
 
 def _slots(kind: type) -> list[str]:

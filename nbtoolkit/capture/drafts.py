@@ -17,7 +17,7 @@ TELL_SECONDS = 0.1
 
 
 class Drafts:
-    """The latest stage of every measurement under way; shown, never stored.
+    """The latest stage told of every measurement under way; shown, never stored.
 
     Args:
         record: whose groups they belong to.
@@ -35,15 +35,16 @@ class Drafts:
         interrupt: BaseException | None = None,
     ) -> None:  # fmt: skip
         """A stage is complete; with ``interrupt`` there will be no other."""
+        self._interrupt = interrupt
+        if perf_counter() - self._told <= TELL_SECONDS:
+            return  # nobody would see it
         columns = self._record.groups[instrument.name]
         row = {key: on_host(value)[None] for key, value in outputs.items() if not isinstance(value, Unknown)}
         labels = dim_labels(columns, row, labels)
         columns.widen(labels)
         self._latest[instrument.name] = (step, columns.placed(row, labels))
-        self._interrupt = interrupt
-        if perf_counter() - self._told > TELL_SECONDS:
-            self._tell()
-            self._told = perf_counter()
+        self._tell()
+        self._told = perf_counter()
 
     def rows(self) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Step and values of one row by group, as `Columns.rows` gives them."""

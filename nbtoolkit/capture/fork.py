@@ -93,10 +93,11 @@ def fork(
     error: BaseException | None = None
     with resting(run) as others:
         # What trains comes first, so that it is also put back first; a schedule may be in sight of no code.
-        situation = Situation(optimizer, *loop.models.values(), *schedules_of(optimizer), step, *also)
+        schedules = schedules_of(optimizer)
+        situation = Situation(optimizer, *loop.models.values(), *schedules, step, *also)
         try:
             situation.stand_in()
-            changes.make(optimizer, loop.tensors, situation.generators, situation.found)
+            changes.make(optimizer, loop.tensors, situation.generators, schedules)
             hook = optimizer.register_step_pre_hook(gate)
             gate.child = child = begun(run, run.step, loop, changes, name, gate.copies)
             for told in (run, child) if situation.left else ():

@@ -1,7 +1,6 @@
 """A twin of a training that has no function for a step: its cell is run again, and left at the step of the fork."""
 
 import contextlib
-import gc
 import io
 import weakref
 from collections.abc import Callable
@@ -13,11 +12,10 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from nbtoolkit.capture.changes import Changes
 from nbtoolkit.capture.copies import planned
-from nbtoolkit.capture.fork import Enough, Gate, begun, check_extent, resting
+from nbtoolkit.capture.fork import Enough, Gate, begun, check_extent, resting, schedules_of
 from nbtoolkit.capture.references import Name, Place, of_code
 from nbtoolkit.capture.run import Run
 from nbtoolkit.capture.situation import Situation
@@ -167,7 +165,7 @@ def replay(
         shadow.detach()
         _check_same(run, shadow)
         found = Situation(loop.optimizer, places=start.places(), strict=False) if changes.given else None
-        schedules = [one for one in gc.get_objects() if issubclass(type(one), LRScheduler)]
+        schedules = schedules_of(loop.optimizer)
         changes.make(loop.optimizer, loop.tensors, found.generators if found else [], schedules)
         gate = Gate(loop, planned(at, steps, every, loop.params()), at + steps)
         gate.child = begun(run, at, loop, changes, name, gate.copies)
@@ -199,7 +197,7 @@ def replay(
                 again.gate.reached(child.step)
                 child.detach(ended_by(error))
                 child.subject = None
-            now.restore()
+            now.restore(error)
             del now  # a traceback would keep it
     if again.failure is not None:
         raise again.failure

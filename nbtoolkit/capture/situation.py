@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from nbtoolkit.capture import contents, iterators
 from nbtoolkit.capture.references import Place, is_users, of_function
 from nbtoolkit.errors import WatchError
+from nbtoolkit.numerics.random_states import of_generator
 
 OPEN = (nn.Module, Optimizer, LRScheduler, GradScaler, Sampler, DataLoader, SimpleNamespace)
 ATOMS = {
@@ -137,7 +138,7 @@ class Situation:
         if kind in ATOMS or id(thing) in self._seen:
             return
         self._seen[id(thing)] = thing
-        undo = contents.of_generator(thing)
+        undo = of_generator(thing)
         if undo is not None:
             self._keep(path, undo)
             if not any(thing is one for one in SHARED):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nbtoolkit.numerics.directions import Direction
 from nbtoolkit.numerics.flat import Flat
 from nbtoolkit.numerics.lanczos import extreme_eigenpairs
+from nbtoolkit.numerics.statistics import Normalisation
 from nbtoolkit.numerics.trajectory import Trajectory, principal
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # the last is not used in a forward pass
@@ -113,7 +114,7 @@ def check_buffers(model: nn.Module, others: Sequence[nn.Module], statistics: str
     """
     own, unused = dict(model.named_buffers()), set()
     for path, module in model.named_modules():
-        if isinstance(module, nn.modules.batchnorm._NormBase):
+        if isinstance(module, Normalisation):
             fresh = statistics == "reestimated" or (statistics == "as trained" and module.training)
             names = STATISTICS if fresh else STATISTICS[-1:]
             unused |= {".".join(filter(None, (path, name))) for name in names}

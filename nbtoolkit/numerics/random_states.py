@@ -1,6 +1,7 @@
-"""Generators of random numbers that belong to a data loader, left in the state in which they were."""
+"""States of generators of random numbers, and those of a data loader left as they were."""
 
 import contextlib
+import copy
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,7 +22,7 @@ def kept(holder: Any) -> Iterator[None]:
     Args:
         holder: with generators of torch, numpy or `random` in its attributes, in theirs, and so on.
     """
-    restores: list[Callable[[], None]] = [restore for one in _reached(holder) if (restore := _restore(one))]
+    restores: list[Callable[[], None]] = [restore for one in _reached(holder) if (restore := of_generator(one))]
     try:
         yield
     finally:
@@ -49,19 +50,21 @@ def _parts(one: Any) -> list[Any]:
     return list(getattr(one, "__dict__", {}).values())
 
 
-def _restore(one: Any) -> Callable[[], None] | None:
-    """What puts a generator back into the state in which it is now; None for anything else."""
+def of_generator(one: Any) -> Callable[[], None] | None:
+    """What puts a generator back into the state in which it is now, any number of times; None for anything else."""
     if isinstance(one, torch.Generator):
         state = one.get_state()
         return lambda: (one.set_state(state), None)[1]
-    if isinstance(one, np.random.Generator):
-        numbers: Any = one.bit_generator
-        state = numbers.state
-        return lambda: setattr(numbers, "state", state)
+    if isinstance(one, random.Random):
+        if isinstance(one, random.SystemRandom):  # has no state
+            return lambda: None
+        drawn = one.getstate()
+        return lambda: one.setstate(drawn)
     if isinstance(one, np.random.RandomState):
-        state = one.get_state()
-        return lambda: one.set_state(state)
-    if isinstance(one, random.Random) and not isinstance(one, random.SystemRandom):
-        state = one.getstate()
-        return lambda: one.setstate(state)
+        words = one.get_state()
+        return lambda: one.set_state(words)
+    bits: Any = one.bit_generator if isinstance(one, np.random.Generator) else one
+    if isinstance(bits, np.random.BitGenerator):
+        kept = copy.deepcopy(bits.state)
+        return lambda: setattr(bits, "state", kept)
     return None

@@ -107,10 +107,8 @@ class Trajectory:
         self._restart, self._steps, self._rows, self._scales, self._spacing = shapes, [], [], [], 0
         self._flat = Flat(params)
         self._inner = torch.zeros(self.most + 1, self.most + 1, dtype=torch.float64)
-        wide = self._flat.size * self.most * self._flat.dtype.itemsize
-        self._form = (
-            "exact" if wide <= self.memory else "half" if self._flat.size * self.most * 2 <= self.memory else "sketch"
-        )
+        room = self.memory // (self.most * self._flat.size)  # bytes for a coordinate
+        self._form = "exact" if room >= self._flat.dtype.itemsize else "half" if room >= 2 else "sketch"
         self.buckets = 2 ** ((self.memory // (4 * self.most)).bit_length() - 1)
 
     def _keep(self, step: int, vector: Tensor) -> None:

@@ -68,12 +68,7 @@ class OneByOne:
         torch.default_generator.manual_seed(SEED)
         if self._origin[0].is_cuda:
             torch.cuda.default_generators[self._origin[0].get_device()].manual_seed(SEED)
-        values = []
-        for place, (weight, batch) in enumerate(self._pieces):
-            if self._first is not None:
-                self._first.select(place, row)
-            values.append((weight, self._unguarded.on(batch, at)))
-        return summed(values)
+        return _over_pieces(self._unguarded, self._pieces, self._first, row, at)
 
 
 class Mapped:
@@ -121,12 +116,19 @@ class Mapped:
         at = dict(self._params)
         for coordinate, direction in zip(row, self._directions, strict=True):
             at |= {name: at[name] + (coordinate * part).to(part.dtype) for name, part in direction.items()}
-        values = []
-        for place, (weight, batch) in enumerate(self._pieces):
-            if self._first is not None:
-                self._first.select(place, row)
-            values.append((weight, self._unguarded.on(batch, at)))
-        return summed(values)
+        return _over_pieces(self._unguarded, self._pieces, self._first, row, at)
+
+
+def _over_pieces(
+    loss_at: LossAt, pieces: Pieces, first: FirstLayer | None, row: Any, at: Mapping[str, Tensor]
+) -> Tensor:
+    """Mean loss and error rate ``(2,)`` of all pieces at the parameters ``at``, whose coordinates are ``row``."""
+    values = []
+    for place, (weight, batch) in enumerate(pieces):
+        if first is not None:
+            first.select(place, row)
+        values.append((weight, loss_at.on(batch, at)))
+    return summed(values)
 
 
 def summed(values: Sequence[tuple[float, Any]]) -> Tensor:

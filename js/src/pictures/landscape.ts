@@ -18,12 +18,12 @@ export class Landscape implements Picture {
   private readonly planes: Planes;
   private drawn: Drawn | null = null;
 
-  constructor(private readonly spec: PanelSpec) {
+  constructor(spec: PanelSpec) {
     this.planes = new Planes(spec);
   }
 
   label(figure: Figure): void {
-    figure.model("bar").setv({ title: this.spec.units });
+    this.planes.label(figure);
   }
 
   draw(figure: Figure): string {

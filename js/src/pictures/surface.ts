@@ -21,12 +21,12 @@ export class SurfacePicture implements Picture {
   private readonly view = new View();
   private drawn: Drawn | null = null;
 
-  constructor(private readonly spec: PanelSpec) {
+  constructor(spec: PanelSpec) {
     this.planes = new Planes(spec);
   }
 
   label(figure: Figure): void {
-    figure.model("bar").setv({ title: this.spec.units });
+    this.planes.label(figure);
   }
 
   draw(figure: Figure): string {
