@@ -92,7 +92,8 @@ def _flag_non_finite(block: Block, columns: Columns, note: Callable[[str], None]
     for output, array in block.values.items():
         if output in columns.variables and ROOM.intersection(columns.variables[output].dims):
             continue
-        wrong = ~np.isfinite(array)
+        # In a matrix NaN is the only way to leave a place blank (a layer that is not called, a gradient that is zero).
+        wrong = np.isinf(array) if array.ndim > 2 else ~np.isfinite(array)
         if output in block.holes:
             wrong = wrong.reshape(len(array), -1)
             wrong[:, list(block.holes[output])] = False

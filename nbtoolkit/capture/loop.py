@@ -11,15 +11,23 @@ from torch.optim import Optimizer
 from nbtoolkit.capture import names
 from nbtoolkit.capture.copies import Copies
 from nbtoolkit.capture.stretch import Labels
+from nbtoolkit.capture.terms import gradients
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
 from nbtoolkit.numerics import trees
+from nbtoolkit.numerics.activations import entering
 from nbtoolkit.numerics.curvature import GIVE_PROBE, Curvature
 from nbtoolkit.numerics.loss_at import LossAt
+from nbtoolkit.numerics.tasks_at import TasksAt
 from nbtoolkit.numerics.trajectory import Passing, Trajectory
 
 NO_PROBE = (
     f"needs the loss as a function of the parameters, which the loop does not show; {GIVE_PROBE}, or --loss and --probe"
+)
+NO_TASKS = "needs the held-out data of the tasks; give watch(..., tasks={name: (inputs, targets), ...}), or --tasks"
+NO_FORWARD = (
+    "needs the hidden units, and no forward pass of the model was seen in this step; give a probe: "
+    "watch(..., loss=F.cross_entropy, probe=(inputs, targets))"
 )
 
 
@@ -32,11 +40,12 @@ class Loop:
         probe: the loss on data of the user's choice, if given.
         passed: the copies of the parameters that the run has kept so far.
         forks: the copies of theirs that its forks have kept.
+        tasks: what is known of the tasks of a stream.
     """
 
     def __init__(
         self, optimizer: Optimizer, models: Mapping[str, nn.Module], probe: LossAt | None = None,
-        passed: Trajectory | None = None, forks: Mapping[str, Copies] | None = None,
+        passed: Trajectory | None = None, forks: Mapping[str, Copies] | None = None, tasks: TasksAt | None = None,
     ) -> None:  # fmt: skip
         # Weak, so that an optimizer that the user has dropped can be seen to be gone.
         self._optimizer = weakref.ref(optimizer)
@@ -51,6 +60,9 @@ class Loop:
         self.current_step = 0
         self._passed = Trajectory() if passed is None else passed
         self._forks = {} if forks is None else forks
+        self._tasks = tasks
+        self.hidden: dict[str, Tensor | None] | None = None  # units seen in this step's forward pass
+        self._term_grads: dict[str, Any] | Exception | None = None
         self._identity: list[int] = []
         self._initial: dict[str, Tensor] = {}
         self._remembered: list[int] = []  # the identity of the parameters of which copies are kept
@@ -98,11 +110,11 @@ class Loop:
 
     def inherit(self, other: "Loop") -> None:
         """Count from where ``other`` began, of which this is a fork, and look at the same probe."""
-        self._initial, self.probe = dict(other._initial), other.probe
+        self._initial, self.probe, self._tasks = dict(other._initial), other.probe, other._tasks
 
     def end(self) -> None:
         """End a step: let go of everything that belonged to it, so that its memory is free for the next."""
-        self.current_loss = None
+        self.current_loss = self._term_grads = self.hidden = None
         self.let_go()
         self._grads = None
         if self._before is not None:
@@ -119,16 +131,27 @@ class Loop:
         self.version += not terms.keys() <= self._terms.keys()
         self._terms |= {key: term.detach().clone() if isinstance(term, Tensor) else term for key, term in terms.items()}
 
+    def take_term_grads(self, terms: Mapping[str, Any]) -> None:
+        """Take the gradients of the user's named parts of this step's loss."""
+        held = names.named(self.optimizer, self.models)
+        try:
+            self._term_grads = (self._term_grads or {}) | gradients(terms, held)  # type: ignore[operator]
+        except Exception as error:
+            self._term_grads = error
+
     def labels(self, instrument: Instrument) -> Labels:
         """Labels of the dims that the loop knows, for the outputs of an instrument."""
         known = {
             "param": tuple(self.tensors),
-            "group": tuple(range(len(self.optimizer.param_groups))),
-            "layer": tuple(dict.fromkeys(trees.layer_of(name) for name, p in self.tensors.items() if p.requires_grad)),
+            "group": () if self.gone else tuple(range(len(self.optimizer.param_groups))),
+            "layer": tuple(self.layers()),
             "term": tuple(self._terms),
             "fork": tuple(self._forks),
         }
-        known["layer_other"] = known["layer"]
+        known |= {"layer_other": known["layer"], "term_other": known["term"]}
+        if self._tasks is not None:
+            known["task_evaluated"] = known["task_other"] = self._tasks.names
+            known["task_trained"] = tuple(episode.label for episode in self._tasks.episodes)
         known |= {dim: tuple(of(instrument.settings)) for dim, of in instrument.labels.items()}
         dims = {dim for var in instrument.outputs.values() for dim in var.dims}
         return {dim: known[dim] for dim in known if dim in dims}
@@ -161,6 +184,10 @@ class Loop:
             after = {name: tensor.detach() for name, tensor in self.tensors.items()}
             self._updates = trees.difference(after, self._before or {})
         return self._updates
+
+    def layers(self) -> list[str]:
+        """The modules with trained parameters of their own."""
+        return list(dict.fromkeys(trees.layer_of(name) for name, p in self.tensors.items() if p.requires_grad))
 
     def loss(self) -> Tensor | None:
         """Loss whose gradient the step follows."""
@@ -228,6 +255,29 @@ class Loop:
     def forks(self) -> dict[str, dict[str, Tensor] | None]:
         """The parameters of every fork after as many steps as this run has made, by its name."""
         return {name: copies.get(self.current_step) for name, copies in self._forks.items()}
+
+    def tasks(self) -> TasksAt:
+        """Accuracy and loss on every task as functions of the parameters."""
+        if self._tasks is None:
+            raise WatchError(NO_TASKS)
+        self._tasks.step = self.current_step
+        return self._tasks
+
+    def activations(self) -> dict[str, Tensor | None]:
+        """Hidden units by the layer that they enter: on the probe, else in this step's forward pass."""
+        if self.probe is not None:
+            return entering(self.probe, self.params(), self.layers())
+        if self.hidden is None:
+            raise WatchError(NO_FORWARD)
+        return {name: self.hidden.get(name) for name in self.layers()}
+
+    def term_grads(self) -> dict[str, dict[str, Tensor | None] | None]:
+        """Gradients of the terms that the user has named; None of those that were not in this step."""
+        if self._term_grads is None:
+            raise WatchError("needs the terms of the loss; name them by run.log_terms(ce=..., decay=...) in every step")
+        if isinstance(self._term_grads, Exception):
+            raise self._term_grads
+        return {term: self._term_grads.get(term) for term in self._terms}
 
     def clock(self) -> dict[str, float]:
         """Steps, seconds and measuring seconds since this was last asked."""

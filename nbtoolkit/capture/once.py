@@ -16,12 +16,14 @@ from nbtoolkit.capture.schedule import Attached
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
 from nbtoolkit.numerics.loss_at import LossAt
+from nbtoolkit.numerics.tasks import Episode, Tasks
+from nbtoolkit.numerics.tasks_at import TasksAt
 from nbtoolkit.numerics.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from nbtoolkit.capture.run import Run
 
-WITHIN_STEP = ("loss", "loss_terms", "updates", "live_loss", "clock")
+WITHIN_STEP = ("loss", "loss_terms", "term_grads", "updates", "live_loss", "clock")
 
 
 class Subject:
@@ -32,14 +34,18 @@ class Subject:
         models: that name its tensors.
         loss: of the probe, as `watch` takes it.
         probe: its data, as `watch` takes it.
+        tasks: of the stream.
     """
 
     def __init__(
-        self, optimizer: Optimizer, models: Mapping[str, nn.Module], loss: Callable[..., Tensor] | None, probe: Any
-    ) -> None:
+        self, optimizer: Optimizer, models: Mapping[str, nn.Module], loss: Callable[..., Tensor] | None, probe: Any,
+        tasks: Tasks | None = None,
+    ) -> None:  # fmt: skip
         self._optimizer = weakref.ref(optimizer)
         self._models = {name: weakref.ref(model) for name, model in models.items()}
-        self.probing = {"loss": loss, "probe": probe}
+        self.probing: dict[str, Any] = {"loss": loss, "probe": probe, "tasks": tasks}
+        self.episodes: list[Episode] = []
+        self.memories: dict[str, dict[str, Any]] = {}  # of its instruments, also after its end
         self._passed = Trajectory()  # of the run, also after its end
         self.forks: dict[str, Copies] = {}
 
@@ -57,7 +63,20 @@ class Subject:
             )
         if probe is None and loss is None:
             loss, probe = self.probing["loss"], self.probing["probe"]
-        return Loop(optimizer, models, loss_of(models, loss, probe), self._passed, self.forks)
+        if probe is None and self.probing["tasks"] is not None:  # the loss is theirs
+            loss = None
+        probe = loss_of(models, loss, probe)
+        return Loop(optimizer, models, probe, self._passed, self.forks, self._tasks(models))
+
+    def _tasks(self, models: Mapping[str, nn.Module]) -> TasksAt | None:
+        if self.probing["tasks"] is None:
+            return None
+        if len(models) != 1:
+            raise WatchError(f"tasks need one model; this optimizer trains {', '.join(models) or 'none in sight'}.")
+        (model,) = models.values()
+        tasks = TasksAt(names.unwrapped(model), self.probing["tasks"], self.probing["loss"])
+        tasks.episodes = self.episodes
+        return tasks
 
 
 def loss_of(models: Mapping[str, nn.Module], loss: Callable[..., Tensor] | None, probe: Any) -> LossAt | None:
@@ -96,7 +115,7 @@ def measure(run: "Run", loop: Loop, instrument: Instrument) -> None:
         loop.begin(run.step, remember_initial="initial_params" in instrument.needs, keep_params=False)
         run.declare(instrument)
         try:
-            outputs = Attached(instrument, loop, run.draft).outputs()
+            outputs = Attached(instrument, loop, run.draft, _memory(run, instrument)).outputs()
         except WatchError as error:
             raise WatchError(f"{instrument.name} {error}") from None
         except (ValueError, TypeError) as error:  # what was asked for cannot be measured; in a loop it would be NaN
@@ -110,3 +129,9 @@ def measure(run: "Run", loop: Loop, instrument: Instrument) -> None:
             loop.end()  # else the next measurement would be given the curvature of this one
         run.measured(instrument, outputs, loop.labels(instrument))
         run.drafts.raise_interrupt()
+
+
+def _memory(run: "Run", instrument: Instrument) -> dict[str, Any] | None:
+    """What an instrument has gathered over the run, where that is what it measures."""
+    gathers = instrument.follow is not None or instrument.at_boundaries
+    return run.subject.memories.get(instrument.name) if gathers and run.subject is not None else None

@@ -7,7 +7,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from nbtoolkit.capture import between, intake, taps
+from nbtoolkit.capture import between, intake, stream, taps
 from nbtoolkit.capture.drafts import Drafts
 from nbtoolkit.capture.rows import Rows
 from nbtoolkit.capture.status import Status, ended_by
@@ -53,6 +53,8 @@ class Run:
         self.forks: list[Run] = []
         self.twin: Run | None = None  # the fork that is being trained at this moment
         self.copies: Copies | None = None  # of a fork: its parameters along the way
+        self.upcoming: str | None = None  # the task that begins with the next step
+        self.within_task = False  # a block of `task`
         self._started = self.next_flush = perf_counter()
         self._elapsed = float(record.attrs.get("elapsed", 0.0))
         self._measuring = float(record.attrs.get("measuring", 0.0))
@@ -123,7 +125,7 @@ class Run:
         """Name the additive terms of this step's loss, e.g. ``run.log_terms(ce=ce, decay=decay)``."""
         run = self.twin or self
         if run.steps is not None:
-            run.steps.loop.set_terms(terms)
+            run.steps.take_terms(terms)
 
     # -- keeping and ending ----------------------------------------------------------------
 
@@ -142,11 +144,17 @@ class Run:
 
     measure = between.measure
     fork = between.fork
+    task = stream.task
+    begin_task = stream.begin_task
+    end_task = stream.end_task
+    task_now = property(stream.now)
 
     def detach(self, state: str = "finished") -> None:
         """Stop watching: remove all hooks, keep everything measured. Safe to repeat."""
         if self.steps is None or self.state != "watching":
             return
+        if state == "finished":
+            stream.ended(self)
         self.steps.detach()
         with self.lock:
             try:

@@ -20,21 +20,26 @@ class Attached:
         loop: gives what it needs.
         draft: told of every stage of an instrument that has several: the instrument, its outputs, their labels; and
             of the interrupt that ended one early.
+        memory: of the instrument's own.
     """
 
-    def __init__(self, instrument: Instrument, loop: Loop, draft: Callable[..., None] | None = None) -> None:
+    def __init__(
+        self, instrument: Instrument, loop: Loop, draft: Callable[..., None] | None = None,
+        memory: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.instrument = instrument
         self.name = instrument.name
         self.function = functools.partial(instrument.function, **instrument.settings)
         if instrument.progressive:
             self.function = functools.partial(self._last_stage, loop, draft or (lambda *_: None))
-        self.memory: dict[str, Any] = {}
+        self.memory: dict[str, Any] = {} if memory is None else memory
         self.gives = [self._own if need == "memory" else getattr(loop, need) for need in instrument.needs]
         self.labels: Labels = {}
         self.labels_version = -1
         self.every = instrument.every
         self.measured_at: int | None = None
         self.seconds: float | None = None
+        self.dense_until = 0  # up to here it is measured at every step
         self.exempt = instrument.forward_passes() == 0
         self.always = self.exempt and instrument.every == 1
         self.wants_loss = "loss" in instrument.needs
@@ -47,11 +52,23 @@ class Attached:
     @property
     def due_at(self) -> int:
         """The next step at which it is to be measured."""
+        if self.measured_at is not None and self.measured_at + 1 < self.dense_until:
+            return self.measured_at + 1
         return 0 if self.measured_at is None else (self.measured_at // self.every + 1) * self.every
 
     def outputs(self) -> Any:
         """Measure: what the instrument's function returns."""
         return self.function(*[give() for give in self.gives])
+
+    def begin_dense(self, step: int) -> None:
+        """A task begins or ends at ``step``."""
+        if self.instrument.dense is not None:
+            self.dense_until = step + int(self.instrument.dense(self.instrument.settings))
+
+    def follow(self, loop: Loop) -> None:
+        """A step is about to be made."""
+        assert self.instrument.follow is not None
+        self.instrument.follow(loop.params(), self.memory, **self.instrument.settings)
 
     def _last_stage(self, loop: Loop, draft: Callable[..., None], *needs: Any) -> Any:
         """The outputs of the last stage; where an interrupt ends it early, of the last one complete."""
@@ -92,17 +109,23 @@ class Schedule:
         loop: gives what they need.
         budget: the largest share of training time that the costly instruments may take together.
         draft: as `Attached` takes it.
+        memories: of instruments by name, kept beyond the run.
     """
 
     def __init__(
-        self, instruments: Sequence[Instrument], loop: Loop, budget: float, draft: Callable[..., None] | None = None
-    ) -> None:
-        self.attached = [Attached(instrument, loop, draft) for instrument in instruments]
+        self, instruments: Sequence[Instrument], loop: Loop, budget: float,
+        draft: Callable[..., None] | None = None, memories: dict[str, dict[str, Any]] | None = None,
+    ) -> None:  # fmt: skip
+        kept = {} if memories is None else memories
+        self.attached = [Attached(one, loop, draft, kept.setdefault(one.name, {})) for one in instruments]
         self.budget = budget
-        self.stretches = not all(item.exempt for item in self.attached)
-        self._always = Due([item for item in self.attached if item.always and not item.is_live])
-        self._sometimes = [item for item in self.attached if not item.always and not item.is_live]
-        self._live = [item for item in self.attached if item.is_live]
+        self.at_boundaries = [item for item in self.attached if item.instrument.at_boundaries]
+        self.followers = [item for item in self.attached if item.instrument.follow is not None]
+        within = [item for item in self.attached if item not in self.at_boundaries]
+        self.stretches = not all(item.exempt for item in within)
+        self._always = Due([item for item in within if item.always and not item.is_live])
+        self._sometimes = [item for item in within if not item.always and not item.is_live]
+        self._live = [item for item in within if item.is_live]
         self.has_live = bool(self._live)
         self.step_seconds: float | None = None  # of a training step without measuring, once known
         self._next = self._next_live = 0.0
@@ -118,17 +141,31 @@ class Schedule:
     def detach(self, name: str) -> Instrument | None:
         """Measure an instrument no more; returns it, if it was attached."""
         found = [item for item in self.attached if item.name == name]
-        for held in (self.attached, self._sometimes, self._live, self._always.before, self._always.after):
+        for held in (
+            self.attached, self._sometimes, self._live, self._always.before, self._always.after,
+            self.at_boundaries, self.followers,
+        ):  # fmt: skip
             held[:] = [item for item in held if item not in found]
         self.plan()
         return found[0].instrument if found else None
+
+    def boundary(self, step: int) -> None:
+        """A task begins or ends at ``step``."""
+        for item in self.attached:
+            item.begin_dense(step)
+        self.plan()
+
+    def wants(self, need: str, step: int) -> bool:
+        """Whether something that needs this is to be measured at ``step``."""
+        return any(need in item.instrument.needs and step >= item.due_at for item in (*self._sometimes, *self._live))
 
     def due(self, step: int) -> Due:
         """What is to be measured at ``step``; it is then due no more."""
         if step < self._next:
             return self._always
         due = self._take(self._sometimes, step)
-        return Due([item for item in self.attached if not item.is_live and (item.always or item in due)])
+        always = (*self._always.before, *self._always.after)
+        return Due([item for item in self.attached if item in always or item in due])
 
     def live_due(self, step: int) -> bool:
         """Whether anything is to be measured on the graph of the loss of ``step``."""
@@ -167,7 +204,7 @@ class Schedule:
         """Lengthen the cadence of all costly instruments alike, so that together they keep the budget."""
         if not self.step_seconds:
             return
-        costly = [item for item in self.attached if not item.exempt and item.seconds is not None]
+        costly = [item for item in (*self._sometimes, *self._live) if not item.exempt and item.seconds is not None]
         share = sum(item.seconds / (item.instrument.every * self.step_seconds) for item in costly if item.seconds)
         for item in costly:
             item.every = math.ceil(item.instrument.every * max(1.0, share / self.budget))

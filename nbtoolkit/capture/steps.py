@@ -1,9 +1,8 @@
 """The steps of one optimizer: its hooks, and what is measured before and after each step."""
 
-import contextlib
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nbtoolkit.capture import names, taps
+from nbtoolkit.capture import names, stream, taps
+from nbtoolkit.capture.hidden import Hidden
 from nbtoolkit.capture.live import Live
 from nbtoolkit.capture.loop import Loop
 from nbtoolkit.capture.losses import Losses
 from nbtoolkit.capture.schedule import Attached, Due, Schedule
+from nbtoolkit.capture.waiting import waiting_allowed
 
 if TYPE_CHECKING:
     from nbtoolkit.capture.run import Run
@@ -40,6 +41,8 @@ class Steps:
         self.run, self.loop, self.schedule = run, loop, schedule
         self.losses = Losses(loop.held)
         self.live = Live(run, loop, self.losses, schedule, self._measured)
+        self.hidden = Hidden(loop, schedule)
+        self._sees_hidden = self.hidden.wanted
         self.measuring = self._measured_until = 0.0
         self._due = NOTHING
         self._last_end = perf_counter()
@@ -51,7 +54,7 @@ class Steps:
         self._depth = 0  # of step() calls within each other, as a subclass that calls super().step() makes them
         self._backward_since = False
         self._handles: list[Any] = []
-        self._remember_initial = any("initial_params" in item.instrument.needs for item in schedule.attached)
+        self.remembers_initial = any("initial_params" in item.instrument.needs for item in schedule.attached)
 
     def attach(self) -> None:
         """Install the hooks."""
@@ -61,6 +64,8 @@ class Steps:
             optimizer.register_step_post_hook(self._after_step),
         ]
         taps.add(self)
+        if self._sees_hidden:
+            self._guarded(lambda: self.hidden.before(self.run.step))
 
     def detach(self) -> None:
         """Remove the hooks, and be deaf should they be put back; safe to repeat."""
@@ -69,6 +74,7 @@ class Steps:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        self.hidden.stop()
 
     def midway(self) -> bool:
         """Whether a step is being made, or a backward pass has run that cannot be that of another optimizer.
@@ -139,6 +145,8 @@ class Steps:
             self._depth += 1  # within a step of the same optimizer
             return None
         self._depth, self._backward_since, self._thread = 1, False, threading.get_ident()
+        if self.run.upcoming is not None:
+            stream.take_upcoming(self.run)
         if len(args) > 1 or kwargs:
             closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
             if callable(closure):
@@ -194,21 +202,25 @@ class Steps:
         self.measuring += perf_counter() - started
 
     def _measure_live(self, losses: Sequence[Tensor]) -> None:
-        self.loop.begin(self.run.step, remember_initial=self._remember_initial, keep_params=False)
+        self.loop.begin(self.run.step, remember_initial=self.remembers_initial, keep_params=False)
         self.live.measure(losses)
         self.run.drafts.raise_interrupt()
 
     def _measure_before(self) -> None:
         run, loop = self.run, self.loop
+        if self._sees_hidden:
+            self.hidden.after(run.step)
         self._due = due = self.schedule.due(run.step)
         if self.schedule.has_live:
             self.live.settle()
         loop.current_loss, reason = self.losses.total()
         if reason and due.wants_loss:
             run.missing_loss(run.step, reason)
-        loop.begin(run.step, remember_initial=self._remember_initial, keep_params=due.wants_updates)
+        loop.begin(run.step, remember_initial=self.remembers_initial, keep_params=due.wants_updates)
         if due.wants_grads_after:
             loop.keep_grads()
+        for item in self.schedule.followers:
+            item.follow(loop)
         if loop.on_cuda:
             run.rows.stream = torch.cuda.current_stream()
         for item in due.before:
@@ -229,6 +241,8 @@ class Steps:
         if self.losses.pending:
             self.losses.forget()
         self.run.step += 1
+        if self._sees_hidden:
+            self._guarded(lambda: self.hidden.before(self.run.step))
 
     def _measure(self, item: Attached) -> None:
         run, loop = self.run, self.loop
@@ -257,6 +271,12 @@ class Steps:
         self.schedule.measured(item, perf_counter() - started)
         return outputs
 
+    def take_terms(self, terms: dict[str, Any]) -> None:
+        """The user names the parts of the loss of the step under way."""
+        if self.schedule.wants("term_grads", self.run.step):
+            self._guarded(lambda: self.loop.take_term_grads(terms))
+        self.loop.set_terms(terms)
+
     def _time_step(self) -> None:
         """Seconds that the step just made took without measuring, smoothed."""
         seconds = max(0.0, perf_counter() - self._last_end - (self.measuring - self._measured_until))
@@ -279,21 +299,3 @@ def is_called(optimizer: Optimizer) -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-@contextlib.contextmanager
-def waiting_allowed(on_cuda: bool) -> Iterator[None]:
-    """A measurement that is not free waits for the device: its seconds are its own, and it needs numbers in hand."""
-    if not on_cuda:
-        yield
-        return
-    mode = torch.cuda.get_sync_debug_mode()
-    if mode:  # setting it warns, so only where somebody has set it
-        torch.cuda.set_sync_debug_mode("default")
-    try:
-        torch.cuda.synchronize()
-        yield
-        torch.cuda.synchronize()
-    finally:
-        if mode:
-            torch.cuda.set_sync_debug_mode(mode)

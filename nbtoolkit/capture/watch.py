@@ -13,13 +13,15 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from nbtoolkit.capture import losses, names, taps
+from nbtoolkit.capture.loop import Loop
 from nbtoolkit.capture.once import Subject
 from nbtoolkit.capture.run import Run
 from nbtoolkit.capture.schedule import Schedule
 from nbtoolkit.capture.status import ended_by
 from nbtoolkit.capture.steps import Steps
 from nbtoolkit.errors import WatchError
-from nbtoolkit.instruments import Instrument, default
+from nbtoolkit.instruments import Instrument, default, of_tasks
+from nbtoolkit.numerics.tasks import Tasks
 from nbtoolkit.store.columns import Record
 
 DEFAULT_BUDGET = 0.1
@@ -35,6 +37,7 @@ def watch(
     instruments: Sequence[Instrument] | None = None,
     loss: Callable[..., Tensor] | None = None,
     probe: Any = None,
+    tasks: Tasks | Mapping[Any, Any] | None = None,
     budget: float = DEFAULT_BUDGET,
     store: str | Path | None = None,
     name: str | None = None,
@@ -55,6 +58,9 @@ def watch(
             function of the parameters.
         probe: the data of that loss: one batch ``(inputs, targets)``, a DataLoader or list of batches (read once, kept
             in memory), or, without ``loss``, a function ``probe(model)`` that returns the loss.
+        tasks: held-out data of the tasks of a stream by name, ``{"a": (inputs, targets), "b": loader}``, or
+            `nbtoolkit.instruments.Tasks`, which also tells which outputs compete. Accuracy on all of them is then
+            measured too; `Run.begin_task` and `Run.task` tell where a task begins.
         budget: largest share of training time that costly instruments may take together, kept by measuring less
             often; above 1 measuring may take longer than training, and ``float("inf")`` sets no limit.
         store: path of a new Zarr store, written while training runs.
@@ -66,8 +72,8 @@ def watch(
     """
     names.check_shared(model, optimizer)
     return begin(
-        optimizer, {"model": model}, instruments=instruments, loss=loss, probe=probe, budget=budget, store=store,
-        name=name or type(names.unwrapped(model)).__name__,
+        optimizer, {"model": model}, instruments=instruments, loss=loss, probe=probe, tasks=tasks, budget=budget,
+        store=store, name=name or type(names.unwrapped(model)).__name__,
     )  # fmt: skip
 
 
@@ -79,19 +85,23 @@ def begin(
     instruments: Sequence[Instrument] | None = None,
     loss: Callable[..., Tensor] | None = None,
     probe: Any = None,
+    tasks: Tasks | Mapping[Any, Any] | None = None,
     budget: float = DEFAULT_BUDGET,
     store: str | Path | None = None,
     attrs: Mapping[str, Any] | None = None,
 ) -> Run:
     """Start a run on ``optimizer``, whose tensors ``models`` name, with ``attrs`` in its record; see `watch`."""
-    chosen = _checked_instruments(instruments)
+    tasks = _checked_tasks(tasks)
+    chosen = _checked_instruments(instruments, tasks)
     if not isinstance(budget, (int, float)) or not budget > 0:
         raise WatchError(
             f"budget={budget!r}: expected the share of training time for costly instruments, above 0: 0.1 is a tenth, "
             "2 lets measuring take twice as long as training."
         )
-    subject = Subject(optimizer, models, loss, probe)
+    subject = Subject(optimizer, models, loss, probe, tasks)
     loop = subject.loop()
+    if tasks is not None:
+        _check_labels(loop)
     earlier = watching(optimizer)
     run = Run(name, Record(_facts(optimizer, models) | dict(attrs or {})), chosen, state="watching")
     if store is not None:
@@ -106,7 +116,7 @@ def begin(
             stacklevel=3,
         )
     run.subject = subject
-    run.steps = Steps(run, loop, Schedule(chosen, loop, budget, run.draft))
+    run.steps = Steps(run, loop, Schedule(chosen, loop, budget, run.draft, subject.memories))
     run.steps.attach()
     runs_by_optimizer[optimizer] = weakref.ref(run)
     return run
@@ -232,8 +242,30 @@ class Discovery:
         return name if name not in taken else f"{name}-{len(taken) + 1}"
 
 
-def _checked_instruments(instruments: Sequence[Instrument] | None) -> tuple[Instrument, ...]:
-    chosen = default() if instruments is None else tuple(instruments)
+def _checked_tasks(tasks: Any) -> Tasks | None:
+    if tasks is None or isinstance(tasks, Tasks):
+        return tasks
+    try:
+        return Tasks(tasks)
+    except ValueError as error:
+        raise WatchError(str(error)) from None
+
+
+def _check_labels(loop: Loop) -> None:
+    """Refuse tasks whose labels the model has no outputs for; what cannot be called yet is seen later."""
+    held = names.named(loop.optimizer, loop.models)
+    try:
+        loop.tasks().check({name: tensor.detach() for name, tensor in held.items()})
+    except ValueError as error:
+        raise WatchError(str(error)) from None
+    except Exception as error:
+        warnings.warn(f"nbtoolkit: the tasks could not be tried on the model: {error}".splitlines()[0], stacklevel=4)
+
+
+def _checked_instruments(instruments: Sequence[Instrument] | None, tasks: Tasks | None) -> tuple[Instrument, ...]:
+    if instruments is None:
+        return default() if tasks is None else (*default(), *of_tasks())
+    chosen = tuple(instruments)
     for item in chosen:
         if not isinstance(item, Instrument):
             raise WatchError(

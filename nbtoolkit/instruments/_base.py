@@ -19,6 +19,7 @@ NEEDS = {
     "initial_params": "dict of name -> copy of the parameter when watching began",
     "grads": "dict of name -> gradient that the optimizer uses, or None",
     "updates": "dict of name -> parameter after the step minus before",
+    "layers": "list of the modules with trained parameters of their own: the labels of the dim layer",
     "loss": "0-d tensor whose gradient this step follows",
     "loss_terms": "dict of name -> 0-d tensor, the additive parts of the loss",
     "lr": "list with the learning rate of each parameter group in this step",
@@ -30,6 +31,9 @@ NEEDS = {
     "memory": "dict of the instrument's own, empty at first, kept between its measurements in one run",
     "trajectory": "copies of the parameters at the steps at which this was looked at, thinned; the newest is now",
     "loss_at_or_none": "loss_at, or None where no probe was given",
+    "activations": "dict of layer -> hidden units that enter it: on the probe, else in this step's forward; or None",
+    "term_grads": "dict of loss term -> dict of name -> gradient of that term alone, or None",
+    "tasks": "accuracy and loss on every task of the stream as functions of the parameters, and what was trained",
     "forks": "dict of fork -> dict of its parameters at this step of the run, or None where no copy was kept",
     "clock": "dict of seconds since this was last asked: steps, seconds, measuring",
 }
@@ -62,6 +66,9 @@ class Instrument:
     reference: str
     derive: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]] | None = None
     labels: Mapping[str, Callable[[Mapping[str, Any]], Sequence[Any]]] = field(default_factory=dict)
+    follow: Callable[..., None] | None = None
+    dense: Callable[[Mapping[str, Any]], int] | None = None
+    at_boundaries: bool = False
     doc: str = ""
 
     def __call__(self, *needs: Any, **settings: Any) -> dict[str, np.ndarray]:
@@ -134,6 +141,9 @@ def instrument(
     reference: str = "",
     derive: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]] | None = None,
     labels: Mapping[str, Callable[[Mapping[str, Any]], Sequence[Any]]] | None = None,
+    follow: Callable[..., None] | None = None,
+    dense: Callable[[Mapping[str, Any]], int] | None = None,
+    at_boundaries: bool = False,
 ) -> Callable[[Callable[..., Outputs | Iterator[Outputs]]], Instrument]:
     """Declare a function as an instrument.
 
@@ -157,6 +167,11 @@ def instrument(
             training step nothing. The function may return parts for it that are not declared and
             not kept.
         labels: for a dim that the settings spread out (radii, batch sizes): from the settings to its labels.
+        follow: ``follow(params, memory, **settings)`` is called before every step, so that something can be gathered
+            in ``memory`` between measurements; it must be cheap and must not synchronise.
+        dense: from the settings to the steps after a task boundary in which it is measured at every step, outside
+            the budget.
+        at_boundaries: it is measured when a task begins or ends, and at no other time.
 
     Raises:
         InstrumentError: a need is not in `NEEDS`, a setting has no default, or nothing is declared.
@@ -181,11 +196,13 @@ def instrument(
             raise InstrumentError(
                 f"{name} declares an output {doubled[0]!r}; use letters, digits and '_', and no name of a dim."
             )
+        if follow is not None and "memory" not in needs:
+            raise InstrumentError(f"{name} follows the steps but does not need 'memory', where it could keep anything.")
         check_companions(outputs)
         doc = inspect.getdoc(function) or ""
         plain = Instrument(
             function, name, MappingProxyType(dict(outputs)), needs, MappingProxyType(settings), cost, every,
-            reference, derive, MappingProxyType(dict(labels or {})), doc,
+            reference, derive, MappingProxyType(dict(labels or {})), follow, dense, at_boundaries, doc,
         )  # fmt: skip
         return plain.using(every=every)
 

@@ -35,6 +35,8 @@ def words(shell: Any, line: str) -> list[str]:
         found = [f"{name}=" for name in _settings(shell, done[1])]
     elif verb == "measure":
         found = _instruments(shell)
+    elif verb == "task":
+        found = _tasks(shell)
     elif verb == "show":
         found = _measured(shell)
     else:
@@ -73,6 +75,13 @@ def _settings(shell: Any, name: str) -> list[str]:
 def _measured(shell: Any) -> list[str]:
     magics = shell.magics_manager.registry.get("LandscapeMagics")
     return list(magics.runs[-1].record.groups) if magics is not None and magics.runs else []
+
+
+def _tasks(shell: Any) -> list[str]:
+    magics = shell.magics_manager.registry.get("LandscapeMagics")
+    run = magics.runs[-1] if magics is not None and magics.runs else None
+    tasks = None if run is None or run.subject is None else run.subject.probing["tasks"]
+    return [] if tasks is None else list(tasks.names)
 
 
 def _functions(shell: Any) -> list[str]:

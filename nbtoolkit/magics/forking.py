@@ -57,7 +57,8 @@ def fork(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
         return forked(run, magics.dotted(named[0]), changes, started=started, **settings)
     if magics.start is None or run not in magics.start.runs:
         raise UsageError(f"at= runs the cell of {run.name} again, whose start was not kept: %%landscape --forkable.")
-    return replay(magics.start, run, settings.pop("at"), changes, started=started, **settings)
+    with magics.stream.cell():  # the tasks that the cell announces are those of the run it began
+        return replay(magics.start, run, settings.pop("at"), changes, started=started, **settings)
 
 
 def _settings(magics: "LandscapeMagics", pairs: list[str]) -> dict[str, Any]:

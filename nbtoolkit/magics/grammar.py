@@ -54,6 +54,7 @@ WATCHING = (
     Option(("-i", "--instrument"), "NAME[:N]", "measure this (every N steps), not the default set", repeats=True),
     Option(("--every",), "N", "measure every N optimizer steps"),
     *PROBE,
+    Option(("--tasks",), "NAME", "held-out data of the tasks of a stream: {name: (inputs, targets)}, or Tasks"),
     Option(("--budget",), "SHARE", "largest share of time for costly instruments (default 0.1)"),
     Option(("--store",), "PATH", "write a Zarr store while training runs"),
 )
@@ -64,6 +65,7 @@ VERBS: Mapping[str, Verb] = {
     "show": Verb(("NAME*",), (), "draw the run, or only the named instruments"),
     "measure": Verb(("NAME", "SETTING=VALUE*"), PROBE, "measure one instrument once, now"),
     "fork": Verb(("STEP?", "SETTING=VALUE*"), (), "train a twin by the function STEP; settings " + ", ".join(FORK)),
+    "task": Verb(("NAME?",), (), "go on with this task of the stream; without a name, the task ends"),
     "list": Verb((), (), "list the instruments: needs, dims, units, cost, cadence"),
     "save": Verb(("PATH",), (), "write everything measured to a Zarr store"),
     "export": Verb(("PATH",), (), "write one self-contained interactive HTML page"),

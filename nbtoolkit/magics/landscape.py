@@ -10,7 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from nbtoolkit.errors import LandscapeError
-from nbtoolkit.magics import complete, execute, forking, grammar, words
+from nbtoolkit.magics import complete, execute, forking, grammar, options, tasks, words
 
 if TYPE_CHECKING:
     from nbtoolkit.capture import Run
@@ -33,6 +33,7 @@ class LandscapeMagics(Magics):
         super().__init__(shell)
         self.runs: list[Run] = []
         self.start: Any = None  # of the last forkable cell
+        self.stream = tasks.Announced()
         self._before_cell = 0
 
     @no_var_expand
@@ -69,7 +70,7 @@ class LandscapeMagics(Magics):
         from nbtoolkit.capture import watch
 
         model, optimizer = (self._variable(word) for word in command.words)
-        run = watch(model, optimizer, **self._watch_options(command), **self._probe(command))
+        run = watch(model, optimizer, **options.watching(self, command), **options.data(self, command))
         self._before_cell = len(self.runs)
         self._began(command, run)
         return run
@@ -89,12 +90,12 @@ class LandscapeMagics(Magics):
 
     def _measure(self, command: grammar.Command) -> Any:
         name, *pairs = command.words
-        instrument = self._instrument(name)
+        instrument = self.instrument(name)
         settings = {
             key: self._setting(instrument.settings.get(key), text) for key, text in words.pairs("measure", pairs)
         }
         run = self.current()
-        probe = self._probe(command)
+        probe = options.probe(self, command)
         if command.switches & {"--quiet", "--output"}:
             return run.measure(instrument, **probe, **settings)
         from nbtoolkit.widget import following, show
@@ -108,6 +109,9 @@ class LandscapeMagics(Magics):
 
     def _fork(self, command: grammar.Command) -> "Run":
         return forking.fork(self, command)
+
+    def _task(self, command: grammar.Command) -> None:
+        tasks.announce(self, command.words[0] if command.words else None)
 
     def _list(self, command: grammar.Command) -> Any:
         from nbtoolkit.instruments import known
@@ -141,7 +145,7 @@ class LandscapeMagics(Magics):
         self._before_cell = began = len(self.runs)
         start = forking.start(self, command, cell)
         watching = self._watching(command)
-        with watching:
+        with watching, self.stream.cell():
             value = execute.cell(self.shell, cell)
         runs = self.runs[began:]
         if start is not None:
@@ -158,21 +162,22 @@ class LandscapeMagics(Magics):
         from nbtoolkit.store import files
 
         try:
-            options = self._watch_options(command)
-            if options.get("store"):
-                files.check_free(options["store"])
+            known = options.watching(self, command)
+            if known.get("store"):
+                files.check_free(known["store"])
             if command.words:
                 model, optimizer = (self._variable(word) for word in command.words)
-                run = watch(model, optimizer, **options, **self._probe(command))
+                run = watch(model, optimizer, **known, **options.data(self, command))
                 self._began(command, run)
                 return run
         except LandscapeError as error:
             raise UsageError(str(error)) from None
-        began, probe = (lambda run: self._began(command, run)), (lambda: self._probe(command))
-        return Discovery(self.shell.user_ns, began, late=probe, **options)
+        began, data = (lambda run: self._began(command, run)), (lambda: options.data(self, command))
+        return Discovery(self.shell.user_ns, began, late=data, **known)
 
     def _began(self, command: grammar.Command, run: "Run") -> None:
         self.runs.append(run)
+        self.stream.began(run)
         if "variable" in command.options:
             self.shell.user_ns[command.options["variable"]] = run
         if "--quiet" in command.switches:
@@ -186,30 +191,6 @@ class LandscapeMagics(Magics):
             print(f"runs after the first {MOST_BOARDS} are recorded without a Board; -o gives all of them back")
 
     # -- words to things -------------------------------------------------------------------
-
-    def _watch_options(self, command: grammar.Command) -> dict[str, Any]:
-        options: dict[str, Any] = {}
-        if "store" in command.options:
-            options["store"] = command.options["store"]
-        if "budget" in command.options:
-            options["budget"] = self.value(command.options["budget"])
-        if command.instruments or "every" in command.options:
-            from nbtoolkit.instruments import default
-
-            words = command.instruments or [item.name for item in default()]
-            chosen = tuple(self._attached(word, command.options.get("every", "")) for word in words)
-            options["instruments"] = chosen
-        return options
-
-    def _probe(self, command: grammar.Command) -> dict[str, Any]:
-        """The loss and the data of the probe; of a cell, when its first step is made: it may make them itself."""
-        options: dict[str, Any] = {}
-        if "loss" in command.options:
-            options["loss"] = self.dotted(command.options["loss"])
-        if "probe" in command.options:
-            parts = [self.dotted(word) for word in command.options["probe"].split(",") if word]
-            options["probe"] = parts[0] if len(parts) == 1 else tuple(parts)
-        return options
 
     def dotted(self, name: str) -> Any:
         """A variable, or an attribute of one."""
@@ -230,7 +211,8 @@ class LandscapeMagics(Magics):
             )
         return self.shell.user_ns[name]
 
-    def _instrument(self, name: str) -> "Instrument":
+    def instrument(self, name: str) -> "Instrument":
+        """An instrument of the notebook's own, or one on the shelf."""
         from nbtoolkit.instruments import Instrument, known
 
         own = self.shell.user_ns.get(name)
@@ -239,12 +221,6 @@ class LandscapeMagics(Magics):
         if name in known():
             return known()[name]
         raise UsageError(f"no instrument {name!r}{grammar.nearest(name, known())} There are: {', '.join(known())}.")
-
-    def _attached(self, word: str, every: str) -> "Instrument":
-        """An instrument as ``NAME`` or ``NAME:EVERY``, whose own cadence goes before that of all."""
-        name, _, own = word.partition(":")
-        item = self._instrument(name)
-        return item.using(every=self.value(own or every)) if own or every else item
 
     def _setting(self, default: Any, text: str) -> Any:
         """The value of a setting; where words are expected, a word that is no variable is itself."""
@@ -278,7 +254,7 @@ class LandscapeMagics(Magics):
 
     def _help(self, command: grammar.Command, cell: str | None) -> None:
         if command.verb == "measure" and command.words:
-            instrument = self._instrument(command.words[0])
+            instrument = self.instrument(command.words[0])
             print(words.entry(instrument), instrument.doc, sep="\n\n")
             return
         print(grammar.help_text("%%" if cell is not None else command.verb or None))

@@ -29,6 +29,13 @@ DIMS = {
     "pc": "place of a principal component, the largest first",
     "task_trained": "name of the task trained last",
     "task_evaluated": "name of the task evaluated",
+    "task_other": "name of the other of two tasks",
+    "term_other": "name of the other of two terms of the loss",
+    "probe_step": "steps of a training on the side",
+    "quantile": "share of the values that lie below",
+    "index": "place of a singular value, the largest first",
+    "metric": "name of a quantity computed from a run",
+    "method": "name of a way to train",
     "example": "index of a training example",
     "batch_size": "examples in a mini-batch",
     "run": "name of a run",
@@ -36,9 +43,10 @@ DIMS = {
 }
 
 # Along these NaN is room that is not used, or a point that is not evaluated: no sign of a training gone wrong.
-ROOM = {"probe", "node", "alpha", "beta", "snapshot", "other", "pc"}
+ROOM = {"probe", "node", "alpha", "beta", "snapshot", "other", "pc", "task_trained", "index"}
 
 SCALES = ("linear", "log")
+COMPANIONS = ("error", "line", "path", "training")
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class Var:
         error: name of the output that holds the standard error or bound of this one, with the same dims.
         line: what this one is read against: a constant, or the name of an output without dims.
         path: name of the output with the dims snapshot and pc that holds a path drawn on this slice.
+        training: name of the output that tells, with the same dims, which task is being trained.
 
     Raises:
         InstrumentError: a dim is not in `DIMS`, the scale is not in `SCALES`, or the line is no finite number.
@@ -65,6 +74,7 @@ class Var:
     error: str = ""
     line: str | float = ""
     path: str = ""
+    training: str = ""
 
     def __post_init__(self) -> None:
         """Refuse words that have no meaning here."""
@@ -84,19 +94,19 @@ class Var:
     def attrs(self) -> dict[str, Any]:
         """The xarray attributes of the variable."""
         told = {"long_name": self.long_name, "units": self.units, "scale": self.scale}
-        return told | {key: value for key in ("error", "line", "path") if (value := getattr(self, key)) != ""}
+        return told | {key: value for key in COMPANIONS if (value := getattr(self, key)) != ""}
 
     @classmethod
     def read(cls, dims: tuple[str, ...], attrs: Mapping[str, Any]) -> "Var":
         """The declaration of a stored variable, from its dims besides ``step`` and what `attrs` gave."""
-        words = {key: str(attrs.get(key, "")) for key in ("units", "long_name", "scale", "error", "path")}
+        words = {key: str(attrs.get(key, "")) for key in ("units", "long_name", "scale", *COMPANIONS) if key != "line"}
         line = attrs.get("line", "")
         return cls(dims, **words, line=line if isinstance(line, str) else float(line))
 
 
 def companions(variables: Mapping[str, Var]) -> set[str]:
-    """Names of the variables that are the error, line or path of another: drawn with it, never on their own."""
-    told = {name for var in variables.values() for name in (var.error, var.line, var.path) if isinstance(name, str)}
+    """Names of the variables that are the error, line, path or training of another: never drawn on their own."""
+    told = {name for var in variables.values() for word in COMPANIONS if isinstance(name := getattr(var, word), str)}
     return told & set(variables)
 
 
@@ -104,11 +114,11 @@ def check_companions(variables: Mapping[str, Var]) -> None:
     """Refuse an error, a line or a path that is not there to be drawn.
 
     Raises:
-        InstrumentError: an ``error`` names no other variable with the same dims, a ``line`` none without dims, or a
-            ``path`` none with the dims snapshot and pc.
+        InstrumentError: an ``error`` or ``training`` names no other variable with the same dims, a ``line`` none
+            without dims, or a ``path`` none with the dims snapshot and pc.
     """
     for name, var in variables.items():
-        for word, dims in (("error", var.dims), ("line", ()), ("path", ("snapshot", "pc"))):
+        for word, dims in {"error": var.dims, "line": (), "path": ("snapshot", "pc"), "training": var.dims}.items():
             other = getattr(var, word)
             if other == "" or not isinstance(other, str):
                 continue

@@ -9,14 +9,14 @@ from nbtoolkit.magics import complete
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("%landscape ", {"watch", "show", "measure", "fork", "list", "save", "export", "stop"}),
+        ("%landscape ", {"watch", "show", "measure", "fork", "list", "save", "export", "stop", "task"}),
         ("%landscape s", {"show", "save", "stop"}),
         ("%landscape watch ", {"model"}),
         ("%landscape watch model o", {"optimizer"}),
-        ("%landscape watch model optimizer --", {"--instrument", "--every", "--loss", "--probe", "--budget", "--store",
+        ("%landscape watch model optimizer --", {"--instrument", "--every", "--loss", "--probe", "--budget", "--tasks", "--store",
                                                  "--output", "--variable", "--quiet", "--help"}),
-        ("%landscape watch model optimizer -i grad", {"grad_norm", "gradient_noise_scale"}),
-        ("%landscape measure weight", {"weight_norm"}),
+        ("%landscape watch model optimizer -i grad", {"grad_norm", "gradient_conflict", "gradient_noise_scale"}),
+        ("%landscape measure weight", {"weight_norm", "weight_stats"}),
         ("%%landscape mod", {"model"}),
         ("%%landscape --st", {"--store"}),
         ("%landscape save ", set()),

@@ -1,0 +1,80 @@
+"""``%landscape task NAME``: where a task of a stream begins, within a cell or between cells."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from IPython.core.error import UsageError
+
+if TYPE_CHECKING:
+    from nbtoolkit.capture import Run
+    from nbtoolkit.magics.landscape import LandscapeMagics
+
+
+class Announced:
+    """The task that a cell has announced: it begins with the next step of whichever optimizer makes one.
+
+    A cell may name its task before it has made the optimizer that trains it, and it may train several.
+    """
+
+    def __init__(self) -> None:
+        self.runs: list[Run] | None = None  # of the cell that runs; None while none does
+        self.name: str | None = None
+
+    @contextlib.contextmanager
+    def cell(self) -> Iterator[None]:
+        """While a watched cell runs."""
+        outer, self.runs, self.name = (self.runs, self.name), [], None
+        try:
+            yield
+        finally:
+            self.runs, self.name = outer
+
+    def began(self, run: "Run") -> None:
+        """A run has begun; its first step comes next."""
+        if self.runs is not None:
+            self.runs.append(run)
+            run.upcoming = self.name
+
+    def announce(self, name: str | None) -> None:
+        """Whatever is being trained ends; what makes the next step trains this task."""
+        from nbtoolkit.capture import stream
+
+        watched = [run for run in self.runs or () if run.state == "watching"]
+        for run in watched if name is not None else ():
+            stream.checked(run, name)
+        self.name = name
+        for run in watched:
+            end(run)
+            run.upcoming = name
+
+
+def announce(magics: "LandscapeMagics", name: str | None) -> None:
+    """Let a task begin, or the present one end; see `Run.begin_task`. In the name, ``{variable}`` is its value."""
+    name = None if name is None else _expanded(magics, name)
+    if magics.stream.runs is not None:
+        magics.stream.announce(name)
+        return
+    run = magics.current()
+    if name is not None:
+        run.begin_task(name)
+    elif not end(run):
+        raise UsageError(f"{run.name} trains no task that could end; begin one with %landscape task NAME.")
+
+
+def _expanded(magics: "LandscapeMagics", name: str) -> str:
+    """The name with the variables that stand in it, as seen where the line is."""
+    depth, frame = 0, sys._getframe()
+    while frame is not None and frame.f_globals is not magics.shell.user_ns:
+        depth, frame = depth + 1, frame.f_back
+    return name if "{" not in name and "$" not in name else magics.shell.var_expand(name, depth if frame else 0)
+
+
+def end(run: "Run") -> bool:
+    """End the task that a run is training, if it trains one and has made a step of it."""
+    now = run.task_now
+    if now is None or now.begin == run.step:
+        return False
+    run.end_task()
+    return True

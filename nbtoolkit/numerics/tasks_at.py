@@ -1,0 +1,248 @@
+"""Accuracy on every task of a stream as a pure function of the parameters."""
+
+import contextlib
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from nbtoolkit.numerics.class_error import class_dim, wide
+from nbtoolkit.numerics.loss_at import LossAt, _moved
+from nbtoolkit.numerics.shared_copy import shared_copy
+from nbtoolkit.numerics.task_pieces import Piece, pieces, together
+from nbtoolkit.numerics.tasks import Episode, Tasks
+
+
+class TasksAt:
+    """Accuracy on the held-out data of every task, at any parameters; the model itself is never touched.
+
+    The model is called in eval mode: running statistics as they are, no dropout.
+
+    Args:
+        model: called with other parameters in place of its own.
+        tasks: the data.
+        loss: ``loss(outputs, targets)`` of a task, the mean over examples; cross-entropy by default.
+        prefix: of the names of the parameters, to be taken off before the model sees them.
+    """
+
+    def __init__(
+        self, model: nn.Module, tasks: Tasks, loss: Callable[..., Tensor] | None = None, prefix: str = ""
+    ) -> None:
+        self.model, self.tasks, self.prefix = model, tasks, prefix
+        self.loss = F.cross_entropy if loss is None else loss
+        self.episodes: list[Episode] = []
+        self.step: int | None = None  # optimizer steps done, where a loop tells
+        self._pieces: dict[tuple[int | None, torch.device], list[Piece]] = {}
+        self._allowed: tuple[str, ...] = ()  # the tasks trained when the masks were made
+        self._copy: nn.Module | None = None
+        self._draws_none = False
+        self._own: dict[str, Tensor] = {}
+        self._modules: list[nn.Module] = []
+        self._parts: list[Any] = []
+        self._ids: list[int] = []
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the tasks."""
+        return self.tasks.names
+
+    @property
+    def now(self) -> Episode | None:
+        """What is being trained."""
+        return self.episodes[-1] if self.episodes and self.episodes[-1].end is None else None
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The tasks trained so far, the present one included."""
+        return tuple(dict.fromkeys(episode.task for episode in self.episodes))
+
+    def accuracy(self, params: Mapping[str, Tensor], examples: int | None = None) -> tuple[Tensor, Tensor]:
+        """How many examples of each task are classified rightly, and how many count.
+
+        Args:
+            params: by name, see `LossAt`.
+            examples: of each task, the first in a fixed random order; all of them by default.
+
+        Returns:
+            Two vectors ``(tasks,)``, on the device of the parameters. Where an output is NaN, the first is NaN.
+
+        Raises:
+            ValueError: the model's outputs are no scores of classes, or a label is outside them.
+        """
+        device = next(iter(params.values())).device
+        right: Any = 0.0
+        count: Any = 0.0
+        call = self._call(params)
+        with _random_numbers_kept(device, told=self._draws_none) as drawn, torch.inference_mode():
+            for piece in self._ready(examples, device):
+                outputs = call(_moved(piece.inputs, params))
+                targets = _moved(piece.targets, params)
+                right, count = right + self._right(piece, outputs, targets), count + piece.counted
+        self._draws_none = self._draws_none or not any(drawn)
+        return right, count
+
+    def check(self, params: Mapping[str, Tensor]) -> None:
+        """See whether the labels of all tasks fit the model's outputs, by one pass of one example of each.
+
+        Raises:
+            ValueError: they do not.
+        """
+        device = next(iter(params.values())).device
+        call = self._call(params)
+        with _random_numbers_kept(device, told=False), torch.inference_mode():
+            for name in self.names:
+                ((inputs, targets),) = self.tasks.subset(name, 1)
+                outputs, targets = call(_moved(inputs, params)), _moved(targets, params)
+                dim = class_dim(outputs, targets)
+                if not isinstance(dim, int):
+                    raise ValueError(f"no accuracy of task {name!r}: {dim}")
+                for _, labels in self.tasks.batches[name]:
+                    _check_labels(name, int(labels.max()), outputs.shape[dim])
+
+    def loss_at(self, name: str, examples: int | None = None) -> LossAt:
+        """The loss on the data of one task as a function of the parameters, in eval mode.
+
+        Args:
+            name: of the task.
+            examples: the first so many in a fixed random order; all by default.
+
+        Raises:
+            ValueError: there is no such task.
+        """
+        batches = self.tasks.subset(self.tasks.check(name), examples)
+        allowed = self.tasks.outputs_for(name, self.trained)
+        loss = self.loss
+
+        def masked(outputs: Tensor, targets: Tensor) -> Tensor:
+            mask = torch.full_like(outputs[:1], -torch.inf)
+            mask[:, allowed] = 0
+            return loss(outputs + mask, targets)
+
+        return LossAt(self._eval_copy(), batches, loss if allowed is None else masked, self.prefix)
+
+    # -- the model ----------------------------------------------------------------------------
+
+    def _call(self, params: Mapping[str, Tensor]) -> Callable[[Any], Any]:
+        """The model at these parameters as a function of inputs."""
+        model = self._eval_copy()
+        own, start = self._own, len(self.prefix)
+        given = {name[start:]: param for name, param in params.items() if name.startswith(self.prefix)}
+        given = {name: param for name, param in given.items() if name in own}
+        if params and not given:
+            raise ValueError(f"none of the parameters given is the model's: {', '.join(list(params)[:3])}")
+        present = all(own[name].data_ptr() == p.data_ptr() for name, p in given.items())
+
+        def call(inputs: Any) -> Any:
+            args: tuple[Any, ...] = () if isinstance(inputs, Mapping) else (inputs,)
+            args = tuple(inputs) if isinstance(inputs, (tuple, list)) else args
+            kwargs = dict(inputs) if isinstance(inputs, Mapping) else {}
+            return model(*args, **kwargs) if present else functional_call(model, given, args, kwargs)
+
+        return call
+
+    def _eval_copy(self) -> nn.Module:
+        """A copy of the model in eval mode around the same tensors, made anew when anything in it is another thing."""
+        if self._copy is None or [*map(id, _parts(self._modules))] != self._ids:
+            self._copy = shared_copy(self.model).eval()
+            self._draws_none = False
+            self._own = dict(self._copy.named_parameters(remove_duplicate=False)) | dict(self._copy.named_buffers())
+            self._modules = list(self.model.modules())
+            self._parts = _parts(self._modules)  # kept alive, so that their ids are no others'
+            self._ids = [*map(id, self._parts)]
+        return self._copy
+
+    # -- the data -----------------------------------------------------------------------------
+
+    def _ready(self, count: int | None, device: torch.device) -> list[Piece]:
+        """The pieces of all tasks; of a subset on the device, those of one form together."""
+        if self.tasks.scenario == "class" and self._allowed != self.trained:
+            self._allowed = self.trained
+            self._pieces = {}
+        key = (count, device)
+        if key not in self._pieces:
+            each = [self.tasks.subset(name, count) for name in self.names]
+            found = pieces(each)
+            self._pieces[key] = together(found) if count is not None else found
+        return self._pieces[key]
+
+    def _right(self, piece: Piece, outputs: Any, targets: Tensor) -> Tensor:
+        """How many targets of each task are the largest allowed output, ``(tasks,)``; NaN where an output is."""
+        dim = class_dim(outputs, targets)
+        if not isinstance(dim, int):
+            raise ValueError(f"no accuracy of task {self.names[piece.tasks[0][0]]!r}: {dim}")
+        outputs = outputs.movedim(dim, -1) if dim != outputs.ndim - 1 else outputs
+        if piece.owner is None:
+            self._prepare(piece, outputs, targets)
+        assert piece.owner is not None
+        if piece.allowed is not None:
+            outputs = outputs.masked_fill(~piece.allowed, -torch.inf)
+        largest, place = outputs.max(-1)
+        right = piece.owner @ wide(place == targets).flatten()
+        broken = piece.owner @ wide(largest.isnan()).flatten()  # max() gives NaN where one is
+        return right.masked_fill(broken > 0, torch.nan)
+
+    def _prepare(self, piece: Piece, outputs: Tensor, targets: Tensor) -> None:
+        """Check the labels of a piece; lay out whose its examples are, and which outputs compete."""
+        classes, each = outputs.shape[-1], targets[0].numel()
+        owner = torch.zeros(len(self.names), targets.numel(), dtype=wide(outputs[:0]).dtype, device=targets.device)
+        allowed = torch.ones(*outputs.shape, dtype=torch.bool, device=targets.device)
+        first = 0
+        for place, length in piece.tasks:
+            name = self.names[place]
+            mine = slice(first, first + length)
+            _check_labels(name, int(targets[mine].max()), classes)
+            competing = self.tasks.outputs_for(name, self.trained)
+            if competing is not None:
+                if competing[-1] >= classes:
+                    raise ValueError(f"classes[{name!r}] has {competing[-1]}, but the model has {classes} outputs")
+                allowed[mine] = False
+                allowed[mine, ..., competing] = True
+            owner[place, first * each : (first + length) * each] = wide(targets[mine].flatten() >= 0)
+            first += length
+        piece.owner, piece.counted = owner, owner.sum(1)
+        piece.allowed = None if bool(allowed.all()) else allowed
+
+
+def _check_labels(name: str, top: int, classes: int) -> None:
+    if top >= classes:
+        raise ValueError(f"task {name!r} has the label {top}, but the model has {classes} outputs, 0 to {classes - 1}")
+
+
+def _parts(modules: Sequence[nn.Module]) -> list[Any]:
+    """All that modules consist of: attributes, parameters, buffers and children."""
+    parts: list[Any] = []
+    for module in modules:
+        for held in (module.__dict__, module._parameters, module._buffers, module._modules):
+            parts.extend(held.values())
+    return parts
+
+
+@contextlib.contextmanager
+def _random_numbers_kept(device: torch.device, *, told: bool) -> Iterator[list[bool]]:
+    """Shared random states as they were: a model may draw numbers in eval mode too.
+
+    Those of Python and NumPy take longer to read than a small model takes to run; where it is ``told`` that they are
+    not drawn from, they are not read. The list yielded gets to know whether they were.
+    """
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    states = [generator.get_state() for generator in generators]
+    others = None if told else (random.getstate(), np.random.get_state(legacy=False))  # noqa: NPY002 - users draw there
+    drawn: list[bool] = []
+    try:
+        yield drawn
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            if not torch.equal(generator.get_state(), state):
+                generator.set_state(state)
+        if others is not None:
+            now = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002
+            drawn.append(now[0] != others[0] or str(now[1]) != str(others[1]))
+            random.setstate(others[0])
+            np.random.set_state(others[1])  # noqa: NPY002
