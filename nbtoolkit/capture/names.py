@@ -1,6 +1,7 @@
 """Names for the tensors an optimizer holds, taken from the models they belong to."""
 
 import gc
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -118,3 +119,13 @@ def any_optimizer_besides(known: Iterable[Optimizer]) -> bool:
     """Whether an optimizer exists that is not among ``known``."""
     ids = {id(optimizer) for optimizer in known}
     return any(issubclass(type(thing), Optimizer) and id(thing) not in ids for thing in gc.get_objects())
+
+
+def is_called(optimizer: Optimizer) -> bool:
+    """Whether this thread is within ``optimizer.step()``, as torch wraps it to call the hooks."""
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__") == Optimizer.__module__ and frame.f_locals.get("self") is optimizer:
+            return True
+        frame = frame.f_back
+    return False

@@ -1,6 +1,5 @@
 """The steps of one optimizer: its hooks, and what is measured before and after each step."""
 
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from time import perf_counter
@@ -82,7 +81,7 @@ class Steps:
         A step that an interrupt has ended is no more being made, and its backward pass counts no more.
         """
         if self._depth > 0:
-            if is_called(self.loop.optimizer):
+            if names.is_called(self.loop.optimizer):
                 return True
             self._depth = 0
             if not self._backward_since:
@@ -289,13 +288,3 @@ class Steps:
         step, since, measuring = self._clock
         self._clock = (self.run.step, now, self.measuring)
         return {"steps": self.run.step - step, "seconds": now - since, "measuring": self.measuring - measuring}
-
-
-def is_called(optimizer: Optimizer) -> bool:
-    """Whether this thread is within ``optimizer.step()``, as torch wraps it to call the hooks."""
-    frame = sys._getframe()
-    while frame is not None:
-        if frame.f_globals.get("__name__") == Optimizer.__module__ and frame.f_locals.get("self") is optimizer:
-            return True
-        frame = frame.f_back
-    return False
