@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from nbtoolkit.capture.waiting import waiting_allowed
 from nbtoolkit.errors import WatchError
 from nbtoolkit.numerics.tasks import Episode
 from nbtoolkit.store.schema import Var
@@ -185,7 +186,7 @@ def _measure(run: "Run", items: "Sequence[Attached] | None" = None) -> None:
     loop.current_step = run.step
     if not loop.gone:  # else the parameters are those of its last step
         loop.begin(run.step, remember_initial=steps.remembers_initial, keep_params=False)
-    with torch.no_grad(), run.lock:
+    with torch.no_grad(), run.lock, waiting_allowed(loop.on_cuda):
         for item in items:
             try:
                 outputs = item.outputs()

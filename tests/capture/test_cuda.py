@@ -69,15 +69,27 @@ LOOPS: dict[str, Callable[[], Loop]] = {
 }
 
 
+def tasks(model: nn.Module) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Held-out data, on the host."""
+    shape, own = (3, 32, 32) if isinstance(model[0], nn.Conv2d) else (64,), torch.Generator().manual_seed(0)
+    return {
+        name: (torch.randn(40, *shape, generator=own), torch.randint(10, (40,), generator=own)) for name in ("a", "b")
+    }
+
+
 def after_training(make: Callable[[], Loop], *, watched: bool) -> dict[str, Any]:
     torch.backends.cudnn.deterministic = True
     model, optimizer, step, _ = make()
     every_step = [item.using(every=1) for item in known().values()]
-    run = nbtoolkit.watch(model, optimizer, instruments=every_step) if watched else None
-    for _ in range(50):
+    run = nbtoolkit.watch(model, optimizer, instruments=every_step, tasks=tasks(model)) if watched else None
+    for count in range(50):
+        if run is not None and count % 25 == 0:
+            run.begin_task("ab"[count // 25])
         step()
     if run is not None:
         run.detach()
+        _, accuracies = run.record.groups["accuracy_matrix"].rows()
+        assert np.isfinite(accuracies["accuracy"][-1]).all()
         assert run.step == 50
         assert run.state == "finished"
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
