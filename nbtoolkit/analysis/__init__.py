@@ -1,8 +1,14 @@
 """Dataset in, Dataset out: what can be computed from a finished or running record."""
 
 from nbtoolkit.analysis.curves import minmax, smooth
+from nbtoolkit.analysis.growth import log_growth
 from nbtoolkit.analysis.intrinsic_dimension import objective_intrinsic_dim
 from nbtoolkit.analysis.spectra import axis_scale, density, outliers
 from nbtoolkit.analysis.stability import stability_lines
+from nbtoolkit.analysis.summary import summary
+from nbtoolkit.analysis.transfer import stability_gaps, transfer
 
-__all__ = ["axis_scale", "density", "minmax", "objective_intrinsic_dim", "outliers", "smooth", "stability_lines"]
+__all__ = [
+    "axis_scale", "density", "log_growth", "minmax", "objective_intrinsic_dim", "outliers", "smooth",
+    "stability_gaps", "stability_lines", "summary", "transfer",
+]  # fmt: skip

@@ -103,13 +103,18 @@ class Instrument:
         complete = dict(rows) if self.derive is None else {**rows, **self.derive(rows)}
         return {key: np.ma.filled(complete[key], np.nan) for key in self.outputs}
 
-    def using(self, *, every: int | None = None, **settings: Any) -> "Instrument":
-        """The same instrument at another cadence or with other settings; this one is unchanged."""
+    def using(self, *, every: int | None = None, name: str | None = None, **settings: Any) -> "Instrument":
+        """The same instrument at another cadence or with other settings; this one is unchanged.
+
+        With another ``name``, a run can have both.
+        """
+        if name is not None and not (isinstance(name, str) and name.isidentifier()):
+            raise InstrumentError(f"{self.name}: name={str(name)[:40]!r}, expected letters, digits and '_'.")
         every = self.every if every is None else every
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise InstrumentError(f"{self.name}: every={str(every)[:40]}, expected a whole number of steps, 1 or more.")
         merged = MappingProxyType({**self.settings, **self._checked(settings)})
-        return replace(self, every=every, settings=merged)
+        return replace(self, every=every, settings=merged, name=name or self.name)
 
     def forward_passes(self) -> float:
         """Declared cost of one measurement in forward passes of one batch; NaN where none is declared."""

@@ -9,7 +9,8 @@ from torch import Tensor
 from nbtoolkit.numerics.loss_at import Batch, examples
 from nbtoolkit.numerics.tasks import joined
 
-PIECE = 512  # examples in one forward pass
+PIECE = 1024  # examples in one forward pass, fewer where they are large
+NUMBERS = 2**22  # in the inputs of one forward pass
 
 
 @dataclass
@@ -25,28 +26,33 @@ class Piece:
     tasks: list[tuple[int, int]]  # place of a task, and how many examples in a row are its
     owner: Tensor | None = None
     counted: Tensor | None = None  # of each task
+    form: Any = None  # the shape of the outputs for which this holds, and the dim of the classes in it
+    dim: int = -1
     allowed: Tensor | None = None
 
 
 def pieces(each: Sequence[Sequence[Batch]]) -> list[Piece]:
-    """The batches of every task, none of them longer than `PIECE`."""
-    return [
-        Piece(*_cut(batch, first), [(place, min(PIECE, examples(batch) - first))])
-        for place, batches in enumerate(each) for batch in batches for first in range(0, examples(batch), PIECE)
-    ]  # fmt: skip
+    """The batches of every task, none of them larger than `PIECE` and `NUMBERS` allow."""
+    found = []
+    for place, batches in enumerate(each):
+        for batch in batches:
+            rows, total = _most(batch), examples(batch)
+            cuts = range(0, total, rows)
+            found += [Piece(*_cut(batch, first, rows), [(place, min(rows, total - first))]) for first in cuts]
+    return found
 
 
-def _cut(batch: Any, first: int) -> tuple[Any, Tensor]:
+def _cut(batch: Any, first: int, rows: int) -> tuple[Any, Tensor]:
     inputs, targets = batch
-    return _rows(inputs, first), targets[first : first + PIECE]
+    return _rows(inputs, first, rows), targets[first : first + rows]
 
 
-def _rows(part: Any, first: int) -> Any:
+def _rows(part: Any, first: int, rows: int) -> Any:
     if isinstance(part, Tensor):
-        return part[first : first + PIECE]
+        return part[first : first + rows]
     if isinstance(part, Mapping):
-        return {key: _rows(one, first) for key, one in part.items()}
-    return tuple(_rows(one, first) for one in part)
+        return {key: _rows(one, first, rows) for key, one in part.items()}
+    return tuple(_rows(one, first, rows) for one in part)
 
 
 def together(pieces: Sequence[Piece]) -> list[Piece]:
@@ -54,12 +60,27 @@ def together(pieces: Sequence[Piece]) -> list[Piece]:
     result: list[Piece] = []
     for piece in pieces:
         last = result[-1] if result else None
-        if last is not None and _form(last) == _form(piece) and len(last.targets) + len(piece.targets) <= PIECE:
+        if (
+            last is not None
+            and _form(last) == _form(piece)
+            and len(last.targets) + len(piece.targets) <= _most((last.inputs, last.targets))
+        ):
             inputs, targets = joined([(last.inputs, last.targets), (piece.inputs, piece.targets)])
             result[-1] = Piece(inputs, targets, last.tasks + piece.tasks)
         else:
             result.append(piece)
     return result
+
+
+def _most(batch: Batch) -> int:
+    """How many examples like these may go through the model at once."""
+
+    def numbers(part: Any) -> int:
+        if isinstance(part, Tensor):
+            return part[:1].numel()
+        return sum(map(numbers, part.values() if isinstance(part, Mapping) else part))
+
+    return max(1, min(PIECE, NUMBERS // max(1, numbers(batch))))
 
 
 def _form(piece: Piece) -> Any:

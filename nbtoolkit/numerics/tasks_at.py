@@ -37,7 +37,7 @@ class TasksAt:
         self.loss = F.cross_entropy if loss is None else loss
         self.episodes: list[Episode] = []
         self.step: int | None = None  # optimizer steps done, where a loop tells
-        self._pieces: dict[tuple[int | None, torch.device], list[Piece]] = {}
+        self._pieces: dict[tuple[int | None, torch.device, tuple[str, ...]], list[Piece]] = {}
         self._allowed: tuple[str, ...] = ()  # the tasks trained when the masks were made
         self._copy: nn.Module | None = None
         self._draws_none = False
@@ -61,30 +61,35 @@ class TasksAt:
         """The tasks trained so far, the present one included."""
         return tuple(dict.fromkeys(episode.task for episode in self.episodes))
 
-    def accuracy(self, params: Mapping[str, Tensor], examples: int | None = None) -> tuple[Tensor, Tensor]:
+    def accuracy(
+        self, params: Mapping[str, Tensor], examples: int | None = None, names: Sequence[str] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """How many examples of each task are classified rightly, and how many count.
 
         Args:
             params: by name, see `LossAt`.
             examples: of each task, the first in a fixed random order; all of them by default.
+            names: of the tasks to be evaluated, in their order; all by default.
 
         Returns:
-            Two vectors ``(tasks,)``, on the device of the parameters. Where an output is NaN, the first is NaN.
+            Two vectors ``(tasks,)``, 0 for tasks that are not evaluated, on the device of the parameters. Where an
+            output is NaN, the first is NaN.
 
         Raises:
             ValueError: the model's outputs are no scores of classes, or a label is outside them.
         """
         device = next(iter(params.values())).device
-        right: Any = 0.0
-        count: Any = 0.0
+        right = count = torch.zeros(len(self.names), device=device)
         call = self._call(params)
         with _random_numbers_kept(device, told=self._draws_none) as drawn, torch.inference_mode():
-            for piece in self._ready(examples, device):
+            for piece in self._ready(examples, device, self.names if names is None else tuple(names)):
                 outputs = call(_moved(piece.inputs, params))
                 targets = _moved(piece.targets, params)
-                right, count = right + self._right(piece, outputs, targets), count + piece.counted
+                right = right + self._right(piece, outputs, targets)
+                assert piece.counted is not None
+                count = count + piece.counted
         self._draws_none = self._draws_none or not any(drawn)
-        return right, count
+        return wide(right), wide(count)
 
     def check(self, params: Mapping[str, Tensor]) -> None:
         """See whether the labels of all tasks fit the model's outputs, by one pass of one example of each.
@@ -158,39 +163,41 @@ class TasksAt:
 
     # -- the data -----------------------------------------------------------------------------
 
-    def _ready(self, count: int | None, device: torch.device) -> list[Piece]:
-        """The pieces of all tasks; of a subset on the device, those of one form together."""
+    def _ready(self, count: int | None, device: torch.device, names: tuple[str, ...]) -> list[Piece]:
+        """The pieces of tasks; of a subset on the device, those of one form together."""
         if self.tasks.scenario == "class" and self._allowed != self.trained:
             self._allowed = self.trained
             self._pieces = {}
-        key = (count, device)
+        key = (count, device, names)
         if key not in self._pieces:
-            each = [self.tasks.subset(name, count) for name in self.names]
+            each = [self.tasks.subset(name, count) if name in names else [] for name in self.names]
             found = pieces(each)
             self._pieces[key] = together(found) if count is not None else found
         return self._pieces[key]
 
     def _right(self, piece: Piece, outputs: Any, targets: Tensor) -> Tensor:
         """How many targets of each task are the largest allowed output, ``(tasks,)``; NaN where an output is."""
-        dim = class_dim(outputs, targets)
-        if not isinstance(dim, int):
-            raise ValueError(f"no accuracy of task {self.names[piece.tasks[0][0]]!r}: {dim}")
-        outputs = outputs.movedim(dim, -1) if dim != outputs.ndim - 1 else outputs
-        if piece.owner is None:
+        if piece.owner is None or piece.form != outputs.shape:
             self._prepare(piece, outputs, targets)
         assert piece.owner is not None
+        outputs = outputs.movedim(piece.dim, -1)
+        broken: Any = None
+        if outputs.is_cuda or outputs.sum().isnan():  # on the host one look spares the others
+            broken = piece.owner @ outputs.isnan().any(-1).flatten().to(piece.owner)
         if piece.allowed is not None:
             outputs = outputs.masked_fill(~piece.allowed, -torch.inf)
-        largest, place = outputs.max(-1)
-        right = piece.owner @ wide(place == targets).flatten()
-        broken = piece.owner @ wide(largest.isnan()).flatten()  # max() gives NaN where one is
-        return right.masked_fill(broken > 0, torch.nan)
+        right = piece.owner @ (outputs.argmax(-1) == targets).flatten().to(piece.owner)
+        return right if broken is None else right.masked_fill(broken > 0, torch.nan)
 
     def _prepare(self, piece: Piece, outputs: Tensor, targets: Tensor) -> None:
         """Check the labels of a piece; lay out whose its examples are, and which outputs compete."""
-        classes, each = outputs.shape[-1], targets[0].numel()
-        owner = torch.zeros(len(self.names), targets.numel(), dtype=wide(outputs[:0]).dtype, device=targets.device)
-        allowed = torch.ones(*outputs.shape, dtype=torch.bool, device=targets.device)
+        dim = class_dim(outputs, targets)
+        if not isinstance(dim, int):
+            raise ValueError(f"no accuracy of task {self.names[piece.tasks[0][0]]!r}: {dim}")
+        piece.form, piece.dim = outputs.shape, dim
+        classes, each = outputs.shape[dim], targets[0].numel()
+        owner = torch.zeros(len(self.names), targets.numel(), device=targets.device)
+        allowed = torch.ones(*targets.shape, classes, dtype=torch.bool, device=targets.device)
         first = 0
         for place, length in piece.tasks:
             name = self.names[place]
@@ -202,7 +209,7 @@ class TasksAt:
                     raise ValueError(f"classes[{name!r}] has {competing[-1]}, but the model has {classes} outputs")
                 allowed[mine] = False
                 allowed[mine, ..., competing] = True
-            owner[place, first * each : (first + length) * each] = wide(targets[mine].flatten() >= 0)
+            owner[place, first * each : (first + length) * each] = (targets[mine].flatten() >= 0).float()
             first += length
         piece.owner, piece.counted = owner, owner.sum(1)
         piece.allowed = None if bool(allowed.all()) else allowed

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks import curvature, landscape, peers, problems, sides
+from tests.benchmarks import curvature, landscape, peers, problems, sides, tasks
 from tests.benchmarks.interleave import compare
 
 LOAD_EXT = """
@@ -40,6 +40,7 @@ def main() -> None:
 
     curved = curvature.run()
     slices = landscape.run()
+    streams = tasks.run()
     memory = json.loads(_fresh("-m", "tests.benchmarks.memory"))
     load_ext = sorted(float(_fresh("-c", LOAD_EXT).split()[-1]) for _ in range(5))[2]
     print(f"\n1e6 steps x 20 scalars: {memory['held_mb']:.0f} MB held, {memory['peak_mb']:.0f} MB at the most")
@@ -52,6 +53,7 @@ def main() -> None:
         "ratios": [ratio.json() for ratio in ratios],
         "curvature": curved,
         "landscape": slices,
+        "tasks": streams,
         "memory": memory,
         "load_ext_seconds": load_ext,
     }

@@ -15,8 +15,9 @@ from nbtoolkit import panels
 from nbtoolkit.capture.copies import Copies
 from nbtoolkit.capture.loop import Loop
 from nbtoolkit.errors import InstrumentError
-from nbtoolkit.instruments import NEEDS, Instrument, Unknown, Var, instrument, known
+from nbtoolkit.instruments import NEEDS, Instrument, Tasks, TasksAt, Unknown, Var, instrument, known
 from nbtoolkit.numerics.loss_at import LossAt
+from nbtoolkit.numerics.tasks import Episode
 from tests import problems
 
 FORWARD_BATCH = 128  # so large that the vectors of a Lanczos basis weigh little beside a pass
@@ -26,10 +27,12 @@ FORWARD_BATCH = 128  # so large that the vectors of a Lanczos basis weigh little
 ON_AN_MLP = {"gradient_noise_scale"}
 # At a size that the probe of these tests allows.
 SETTINGS: dict[str, dict[str, Any]] = {
+    "averaged_weights_gap": {"averaged": problems.cnn().model},
     "barrier_matrix": {"copies": 4},
     "batch_hessian_extremes": {"sizes": (32, 64), "steps": 5},
     "gradient_noise_scale": {"population": FORWARD_BATCH},
     "landscape_slice": {"points": 7},
+    "trainability_probe": {"steps": 10, "examples": FORWARD_BATCH},
 }
 
 
@@ -42,7 +45,10 @@ def gathered(item: Instrument | None = None) -> tuple[problems.Problem, Loop]:
     twin = Copies([3])
     twin.take(3, {name: param + 0.01 for name, param in problem.model.named_parameters()})
     loss_at = LossAt(problem.model, probe, F.cross_entropy)
-    loop = Loop(problem.optimizer, problem.models, loss_at, forks={"twin": twin})
+    halves = {"one": tuple(part[:64] for part in probe), "other": tuple(part[64:] for part in probe)}
+    tasks = TasksAt(problem.model, Tasks(halves), F.cross_entropy)
+    tasks.episodes[:] = [Episode("one", "one", 0, 3), Episode("other", "other", 3)]
+    loop = Loop(problem.optimizer, problem.models, loss_at, forks={"twin": twin}, tasks=tasks)
     for step in range(3):  # copies of earlier parameters
         loop.begin(step, remember_initial=False, keep_params=False)
         assert len(loop.trajectory()) == step + 1  # kept since it is looked at
@@ -50,7 +56,10 @@ def gathered(item: Instrument | None = None) -> tuple[problems.Problem, Loop]:
     loop.begin(3, remember_initial=True, keep_params=True)
     loop.current_loss = torch.tensor(0.7)
     loop.current_live_loss = F.cross_entropy(problem.model(probe[0]), probe[1])
-    loop.set_terms({"ce": torch.tensor(0.5), "decay": torch.tensor(0.2)})
+    decay = sum(param.square().sum() for param in problem.model.parameters())
+    terms = {"ce": F.cross_entropy(problem.model(probe[0]), probe[1]), "decay": decay}
+    loop.set_terms(terms)
+    loop.take_term_grads(terms)
     loop.current_clock = {"steps": 10, "seconds": 0.1, "measuring": 0.01}
     with torch.no_grad():
         for param in problem.model.parameters():
@@ -66,7 +75,11 @@ def given(loop: Loop, item: Instrument) -> list[Any]:
 def tensors(inputs: list[Any]) -> list[Any]:
     """What of the inputs is data; the rest are functions of data that is looked at elsewhere."""
     trees = [value for value in inputs if isinstance(value, (dict, list, torch.Tensor))]
-    return [tree for tree in trees if not (isinstance(tree, dict) and "kind" in tree)]
+    return [tree for tree in trees if not (isinstance(tree, dict) and "kind" in tree) and not _words(tree)]
+
+
+def _words(tree: Any) -> bool:
+    return isinstance(tree, list) and all(isinstance(part, str) for part in tree)
 
 
 @pytest.fixture(params=known().values(), ids=list(known()))
@@ -196,6 +209,7 @@ def test_an_instrument_is_a_frozen_value() -> None:
     other = scaled_size.using(every=50, factor=10.0)
     assert (other.every, other(params)["value"]) == (50, 30.0)
     assert (scaled_size.every, scaled_size(params)["value"]) == (5, 6.0)
+    assert (scaled_size.using(name="other").name, scaled_size.name) == ("other", "scaled_size")
     with pytest.raises(AttributeError):
         other.every = 1  # type: ignore[misc]
 
@@ -217,6 +231,7 @@ def test_needs_outside_the_list_are_refused_with_the_list() -> None:
         (lambda: instrument(outputs=ONE)(lambda: {}), "at least one of each"),
         (lambda: instrument(outputs=ONE, every=0)(lambda params, /: {}), "every=0, expected a whole number"),
         (lambda: known()["loss"].using(every=FRACTION), "every=1.5"),
+        (lambda: known()["loss"].using(name="my loss"), "name='my loss', expected letters"),
         (lambda: known()["loss"].using(depth=3), "no setting 'depth'; its settings are: none"),
     ],
 )

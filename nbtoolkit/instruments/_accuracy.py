@@ -1,0 +1,29 @@
+"""Accuracy on every task with its standard error."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from nbtoolkit.instruments._averaged import averaged_weights
+from nbtoolkit.numerics.tasks_at import TasksAt
+
+
+def accuracy_of(
+    tasks: TasksAt, params: Mapping[str, Tensor], averaged: Any = None, examples: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Accuracy on each task and its binomial standard error, each ``(tasks,)`` in float64.
+
+    Args:
+        tasks: their data.
+        params: by name.
+        averaged: a module whose weights are evaluated instead.
+        examples: of each task at most; all by default.
+
+    Raises:
+        ValueError: ``averaged`` is no module of the model's architecture.
+    """
+    weights = params if averaged is None else averaged_weights(tasks.model, averaged, tasks.prefix)
+    correct, count = tasks.accuracy(weights, examples)
+    accuracy = correct / count
+    return accuracy, (accuracy * (1 - accuracy) / count).sqrt()
