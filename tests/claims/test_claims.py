@@ -5,7 +5,7 @@ from math import nan
 
 import pytest
 
-from tests.claims import connectivity, edge_of_stability, hessian_spectrum
+from tests.claims import connectivity, edge_of_stability, hessian_spectrum, plasticity, stability_gap
 from tests.claims.claim import Claim
 
 SEED = 0
@@ -14,9 +14,12 @@ SEED = 0
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "claim",
-    [*edge_of_stability.CLAIMS, *hessian_spectrum.CLAIMS, *connectivity.CLAIMS],
+    [
+        *edge_of_stability.CLAIMS, *hessian_spectrum.CLAIMS, *connectivity.CLAIMS, *stability_gap.CLAIMS,
+        *plasticity.CLAIMS,
+    ],
     ids=lambda claim: claim.__name__,
-)
+)  # fmt: skip
 def test_holds(claim: Callable[[int], list[Claim]]) -> None:
     found = claim(SEED)
     assert found

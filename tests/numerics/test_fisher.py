@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nbtoolkit.numerics import per_example
+from nbtoolkit.numerics import fisher, per_example
 from nbtoolkit.numerics.fisher import Fisher, fisher_diagonal
 from nbtoolkit.numerics.loss_at import LossAt
 
@@ -102,12 +102,15 @@ def test_seeds_say_which_labels_are_drawn() -> None:
 def test_memory_bounds_and_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model, (x, y) = network(), data()
     whole = found(model, (x, y))
-    monkeypatch.setattr(per_example, "BYTES", 3 * 8 * sum(param.numel() for param in model.parameters()))
-    for batch in ((x, y), [(x[:5], y[:5]), (x[5:], y[5:])]):
-        parts = found(model, batch)
-        for name, value in whole.diagonal.items():
-            torch.testing.assert_close(parts.diagonal[name], value)
-            torch.testing.assert_close(parts.squares[name], whole.squares[name])
+    of_one = 8 * sum(param.numel() for param in model.parameters())
+    for cached, held in ((5, 3), (100, 4), (5, 100), (0, 100)):  # examples
+        monkeypatch.setattr(fisher, "CACHED", cached * of_one)
+        monkeypatch.setattr(per_example, "BYTES", held * of_one)
+        for batch in ((x, y), [(x[:5], y[:5]), (x[5:], y[5:])]):
+            parts = found(model, batch)
+            for name, value in whole.diagonal.items():
+                torch.testing.assert_close(parts.diagonal[name], value)
+                torch.testing.assert_close(parts.squares[name], whole.squares[name])
 
 
 def masked(outputs: Tensor, targets: Tensor) -> Tensor:
