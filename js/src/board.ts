@@ -31,6 +31,7 @@ export class Board implements Host {
   private readonly ends: (() => void)[] = [];
   private weight = weightOf(SMOOTHING);
   private step: number | null = null;
+  pinned: string | null = null;
   private bokeh: Bokeh | null = null;
 
   constructor(
@@ -87,6 +88,12 @@ export class Board implements Host {
     for (const card of this.cards.values()) card.mark(step);
   }
 
+  pin(task: string): void {
+    this.pinned = this.pinned === task ? null : task;
+    this.pointed.textContent = this.pinned === null ? "no task in front" : `${task} in front`;
+    for (const card of this.cards.values()) this.dirty(card);
+  }
+
   private start(bokeh: Bokeh): void {
     this.bokeh = bokeh;
     for (const card of this.cards.values()) void card.embed(bokeh, this.session.description.figures);
@@ -132,7 +139,7 @@ export class Board implements Host {
     );
     for (const [id, card] of this.cards) {
       const spec = wanted.find((one) => one.id === id);
-      if (spec && sameCurves(spec, card.spec)) continue;
+      if (spec && (sameCurves(spec, card.spec) || card.adopt(spec))) continue;
       this.sight.unobserve(card.root);
       this.pending.delete(card);
       card.dispose();

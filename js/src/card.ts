@@ -1,19 +1,25 @@
 import type { Bokeh } from "./bokeh";
 import { button, element } from "./dom";
+import { drag } from "./drag";
 import { whole } from "./format";
 import { Plot } from "./panel";
-import type { Picture } from "./picture";
+import { explanation, type Picture } from "./picture";
 import { pictureOf } from "./pictures";
 import { stepsOf } from "./reading";
 import type { Store } from "./store";
 import type { Description, PanelSpec, Scale } from "./types";
 
 const TURN = 12; // pixels that an arrow key stands for
+const STILL = 4; // pixels that a pointer may move in a click
 
 /** What a card tells the Board. */
 export interface Host {
   /** Draw me when there is time. */
   dirty(card: Card): void;
+  /** The task that the reader keeps in front. */
+  readonly pinned: string | null;
+  /** Keep a task in front, or no longer. */
+  pin(task: string): void;
   /** The reader points at a step, or at none. */
   point(step: number | null): void;
   /** A figure was painted. */
@@ -30,7 +36,7 @@ export class Card {
   private readonly hint = element("div", { class: "nbtk-hint" });
   private readonly reset: HTMLButtonElement;
   private readonly toggle: HTMLButtonElement;
-  private readonly picture: Picture;
+  private picture: Picture;
   private plot: Plot | null = null;
   private scale: Scale;
   private chosen = false;
@@ -40,7 +46,7 @@ export class Card {
   private disposed = false;
 
   constructor(
-    readonly spec: PanelSpec,
+    public spec: PanelSpec,
     private readonly store: Store,
     private readonly host: Host,
   ) {
@@ -60,7 +66,7 @@ export class Card {
     this.root = element(
       "section",
       {
-        class: `nbtk-panel${this.picture.tall ? " nbtk-tall" : ""}${this.picture.turn ? " nbtk-turns" : ""}`,
+        class: `nbtk-panel${this.picture.tall ? " nbtk-tall" : ""}${this.picture.wide ? " nbtk-wide" : ""}${this.picture.turn ? " nbtk-turns" : ""}`,
         tabindex: "0",
         "aria-label": spec.title,
         "data-panel": spec.id,
@@ -110,10 +116,22 @@ export class Card {
     this.host.dirty(this);
   }
 
+  /** Go on with other labels in the same figure; whether that is possible. */
+  adopt(spec: PanelSpec): boolean {
+    const same = (one: PanelSpec) => JSON.stringify([one.kind, one.title, one.units, one.forms]);
+    if (same(spec) !== same(this.spec)) return false;
+    this.spec = spec;
+    this.picture = pictureOf(spec);
+    this.row = null;
+    this.plot?.adopt(spec, this.picture);
+    this.host.dirty(this);
+    return true;
+  }
+
   draw(weight: number, span: [number, number]): void {
     this.suit();
     // A reader's pointer holds the axes; one that was left there does not.
-    this.plot?.draw(weight, span, performance.now() - this.pointed < 2500);
+    this.plot?.draw(weight, span, performance.now() - this.pointed < 2500, this.host.pinned);
     this.hint.textContent = this.plot?.hint ?? "";
   }
 
@@ -165,6 +183,7 @@ export class Card {
     this.box.addEventListener("pointerleave", () => this.leave());
     this.box.addEventListener("dblclick", () => this.unzoom());
     this.box.addEventListener("pointerdown", (event) => this.grip(event));
+    this.box.addEventListener("click", (event) => this.click(event));
     this.root.addEventListener("keydown", (event) => this.key(event));
     this.root.addEventListener("focusout", () => this.leave());
   }
@@ -179,6 +198,18 @@ export class Card {
     this.host.point(this.at);
   }
 
+  /** Keep the task under the pointer in front; a drag is no click. */
+  private click(event: MouseEvent): void {
+    const [x, y] = this.gripped;
+    if (Math.hypot(event.clientX - x, event.clientY - y) < STILL) this.pin();
+  }
+
+  private pin(): boolean {
+    const task = this.row === null ? null : (this.picture.pins?.(this.row) ?? null);
+    if (task !== null) this.host.pin(task);
+    return task !== null;
+  }
+
   private leave(): void {
     this.pointed = Number.NEGATIVE_INFINITY;
     this.row = null;
@@ -188,6 +219,7 @@ export class Card {
   }
 
   private at: number | null = null;
+  private gripped: [number, number] = [0, 0];
 
   /** Arrow keys walk along the samples and the rows; Home and End go to the ends, Escape back to now. */
   private key(event: KeyboardEvent): void {
@@ -203,7 +235,8 @@ export class Card {
       Escape: null,
     };
     const row = this.picture.walk?.(event.key, event.shiftKey, this.row, this.store, this.at);
-    if (this.turned(event.key)) this.host.dirty(this);
+    if (event.key === "Enter" && this.pin()) this.pointed = performance.now();
+    else if (this.turned(event.key)) this.host.dirty(this);
     else if (last >= 0 && row !== undefined) {
       this.row = row;
       this.at ??= this.picture.alongSteps ? steps[last]! : null;
@@ -226,22 +259,16 @@ export class Card {
     return true;
   }
 
-  /** Turn the picture with the pointer for as long as it is held. */
+  /** Where the pointer went down; a picture that can be turned turns with it. */
   private grip(event: PointerEvent): void {
-    const { picture } = this;
-    if (!picture.turn || event.button !== 0) return;
-    let [x, y] = [event.clientX, event.clientY];
-    const move = (to: PointerEvent) => {
-      picture.turn!(to.clientX - x, y - to.clientY);
-      [x, y] = [to.clientX, to.clientY];
-      this.host.dirty(this);
-    };
-    const end = () => {
-      removeEventListener("pointermove", move);
-      for (const type of ["pointerup", "pointercancel"]) removeEventListener(type, end);
-    };
-    addEventListener("pointermove", move);
-    for (const type of ["pointerup", "pointercancel"]) addEventListener(type, end);
+    this.gripped = [event.clientX, event.clientY];
+    const { turn } = this.picture;
+    if (turn && event.button === 0) drag(event, (right, up) => this.turn(right, up));
+  }
+
+  private turn(right: number, up: number): void {
+    this.picture.turn?.(right, up);
+    this.host.dirty(this);
   }
 
   /** All of it again, at once, wherever the pointer is. */
@@ -268,12 +295,6 @@ export class Card {
 }
 
 const nextFrame = () => new Promise((resolve) => requestAnimationFrame(resolve));
-
-function explanation(spec: PanelSpec, { help }: Picture): string {
-  const source = spec.reference && `Source: ${spec.reference}`;
-  const keys = help && `Keys: ${help}.`;
-  return [spec.definition, source, keys].filter(Boolean).join("\n\n") || spec.title;
-}
 
 /** What the Board says of a step pointed at. */
 export const stepText = (step: number): string => `step ${whole(step)}`;

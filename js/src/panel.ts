@@ -14,6 +14,7 @@ export class Plot implements Figure {
   step: number | null = null;
   zoomed = false;
   free = true;
+  pinned: string | null = null;
   ink = "";
   /** Why there is nothing to see. */
   hint = "";
@@ -25,10 +26,10 @@ export class Plot implements Figure {
   private drawnIn = "";
 
   constructor(
-    readonly spec: PanelSpec,
+    public spec: PanelSpec,
     readonly scale: Scale,
     readonly store: Store,
-    private readonly picture: Picture,
+    private picture: Picture,
     private readonly onChange: () => void,
     private readonly onPaint: () => void,
   ) {}
@@ -49,6 +50,12 @@ export class Plot implements Figure {
     if (this.picture.tall) this.fitHeight();
     this.picture.label(this);
     this.paint(panel);
+  }
+
+  /** Show other labels. */
+  adopt(spec: PanelSpec, picture: Picture): void {
+    [this.spec, this.picture] = [spec, picture];
+    if (this.view) picture.label(this);
   }
 
   get ready(): boolean {
@@ -75,8 +82,9 @@ export class Plot implements Figure {
   }
 
   /** Draw what is known now, the steps `all` on the axis that panels share; `still` leaves the axes as they are. */
-  draw(weight: number, all: [number, number], still: boolean): void {
+  draw(weight: number, all: [number, number], still: boolean, pinned: string | null): void {
     if (!this.view) return;
+    this.pinned = pinned;
     [this.weight, this.all, this.free] = [weight, all, !this.zoomed && !still];
     this.drawnIn = this.size();
     if (this.picture.tall) this.fitHeight();
@@ -135,7 +143,11 @@ export class Plot implements Figure {
   }
 
   lines(): Line[] {
-    return this.spec.lines.map((line) => ({ ...line, color: shade(line.color, this.dark) }));
+    return this.spec.lines.map((line) => ({ ...line, color: this.tint(line.color) }));
+  }
+
+  tint(color: string): string {
+    return shade(color, this.dark);
   }
 
   private size(): string {

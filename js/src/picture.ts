@@ -10,6 +10,8 @@ export interface Figure {
   readonly store: Store;
   /** The step pointed at; null for now. */
   readonly step: number | null;
+  /** The task that the reader keeps in front. */
+  readonly pinned: string | null;
   /** Weight of the moving average. */
   readonly weight: number;
   /** First and last step of the run. */
@@ -24,6 +26,8 @@ export interface Figure {
   readonly frame: { width: number; height: number };
   /** The lines in the colours of this page. */
   lines(): Line[];
+  /** A colour as it is seen on this page. */
+  tint(color: string): string;
   /** A model by its name. */
   find(name: string): BokehModel | undefined;
   model(name: string): BokehModel;
@@ -45,6 +49,8 @@ export interface Picture {
   readonly alongSteps: boolean;
   /** Whether it is as high as wide and takes two rows of the Board. */
   readonly tall?: boolean;
+  /** Whether it takes two columns of the Board. */
+  readonly wide?: boolean;
   /** What its keys do, for those who ask. */
   readonly help?: string;
   /** Write the words of a panel into a figure that was built for all of its form. */
@@ -57,6 +63,8 @@ export interface Picture {
   under(x: number, y: number, figure: Figure): Under | null;
   /** The values at a step, or now, and at a place. */
   read(lines: Line[], store: Store, step: number | null, row: number | null): Reading[];
+  /** The task that a click on a place among the values keeps in front. */
+  pins?(row: number): string | null;
   /** The scale that suits the values. */
   suits?(store: Store): Scale;
   /** Where an arrow key leads from a place; undefined where it has no such meaning. */
@@ -86,3 +94,10 @@ export const NOTHING = "nothing measured";
 /** Columns as long as before, or none. */
 export const emptied = (data: Record<string, ArrayLike<unknown>>) =>
   Object.fromEntries(Object.keys(data).map((key) => [key, []]));
+
+/** What a panel shows, for those who ask. */
+export function explanation(spec: PanelSpec, { help }: Picture): string {
+  const source = spec.reference && `Source: ${spec.reference}`;
+  const keys = help && `Keys: ${help}.`;
+  return [spec.definition, source, keys].filter(Boolean).join("\n\n") || spec.title;
+}

@@ -1,9 +1,11 @@
 import type { Picture } from "./picture";
 import { Curves } from "./pictures/curves";
+import { GapPicture } from "./pictures/gap";
 import { Heatmap } from "./pictures/heatmap";
 import { Landscape } from "./pictures/landscape";
 import { Matrix } from "./pictures/matrix";
 import { Profile } from "./pictures/profile";
+import { Scree } from "./pictures/scree";
 import { Evolution, Spectrum } from "./pictures/spectra";
 import { SurfacePicture } from "./pictures/surface";
 import { Table } from "./pictures/table";
@@ -22,6 +24,8 @@ const PICTURES: Record<Kind, new (spec: PanelSpec) => Picture> = {
   profile: Profile,
   matrix: Matrix,
   trajectory: Trajectory,
+  gap: GapPicture,
+  scree: Scree,
 };
 
 export const pictureOf = (spec: PanelSpec): Picture => new PICTURES[spec.kind](spec);

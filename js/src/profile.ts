@@ -20,7 +20,13 @@ export interface Barrier {
   value: number;
 }
 
+/** Dims whose labels are numbers, and their names. */
+const PLACES: Record<string, string> = { alpha: "α", probe_step: "step of the probe" };
+
 export const hasAlpha = (spec: PanelSpec): boolean => spec.dims?.[0] === "alpha";
+
+/** What the labels of the axis are, where they are places on it; copies have their steps, or their order. */
+export const placesOf = (spec: PanelSpec): string | undefined => PLACES[spec.dims?.[0] ?? ""];
 
 /** One line of a panel in the row in force at a step, and the row. */
 export function profileAt(
@@ -35,8 +41,8 @@ export function profileAt(
 
 export function profileOf(spec: PanelSpec, slice: Slice, store: Store): Profile {
   const labels = (spec.coords?.[spec.dims?.[0] ?? ""] ?? []).map(Number);
-  const steps = hasAlpha(spec) ? null : beside(store, spec.steps, slice);
-  const at = (i: number) => (hasAlpha(spec) ? labels[i]! : steps ? steps[i]! : i);
+  const steps = placesOf(spec) ? null : beside(store, spec.steps, slice);
+  const at = (i: number) => (placesOf(spec) ? labels[i]! : steps ? steps[i]! : i);
   const kept = [...slice.values.keys()]
     .filter((i) => !Number.isNaN(slice.values[i]!) && Number.isFinite(at(i)))
     .sort((a, b) => at(a) - at(b));

@@ -15,6 +15,7 @@ export const STYLE = `
   line-height: 1.4;
   padding: 2px 0 12px;
   position: relative;
+  container-type: inline-size;
   font-variant-numeric: tabular-nums;
 }
 .nbtk-board [hidden] { display: none; }
@@ -55,6 +56,7 @@ export const STYLE = `
 .nbtk-panel .nbtk-tools { position: absolute; top: 0; right: 0; gap: 4px; }
 .nbtk-stage { position: relative; min-height: 200px; }
 .nbtk-tall { grid-row: span 2; }
+@container (min-width: 640px) { .nbtk-wide { grid-column: span 2; } }
 .nbtk-turns .nbtk-plot { cursor: grab; touch-action: none; }
 .nbtk-turns .nbtk-plot:active { cursor: grabbing; }
 .nbtk-hint { position: absolute; inset: 40% 0 auto 64px; text-align: center; pointer-events: none; }

@@ -37,6 +37,8 @@ export function shade(color: string, dark: boolean): string {
 const INK = ["major_label_text_color", "axis_label_text_color", "title_text_color", "label_text_color"];
 const FONTS = ["major_label_text_font", "axis_label_text_font", "title_text_font", "label_text_font"];
 
+const WORDS = ["words", "end_labels", "begins"];
+
 /** Paint a figure in the page's colours. The colours of the data stay. */
 export function applyTheme(models: Iterable<BokehModel>, theme: Theme): void {
   for (const model of models) {
@@ -45,7 +47,7 @@ export function applyTheme(models: Iterable<BokehModel>, theme: Theme): void {
     for (const key of FONTS) if (key in model.properties) values[key] = theme.font;
     if (model.name === "words") values.text_color = { value: theme.ink };
     if (model.name === "end_labels") values.background_fill_color = { value: theme.page };
-    if (model.name === "words" || model.name === "end_labels") values.text_font = { value: theme.font };
+    if (WORDS.includes(model.name ?? "")) values.text_font = { value: theme.font };
     if (model.name === "ink") values.line_color = { value: theme.ink };
     if (drawsGrid(model)) values.grid_line_color = theme.faint;
     const curve = /^curve:(.*)$/.exec(model.name ?? "");

@@ -27,7 +27,9 @@ export type Kind =
   | "surface"
   | "profile"
   | "matrix"
-  | "trajectory";
+  | "trajectory"
+  | "gap"
+  | "scree";
 
 export interface PanelSpec {
   id: string;
@@ -47,6 +49,12 @@ export interface PanelSpec {
   coords?: Record<string, (number | string)[]>;
   /** The path drawn on a plane. */
   path?: { key: string; components: number } | null;
+  /** The ends that the colours always have. */
+  ends?: [number, number];
+  /** The colour of each label, where there is a curve for it. */
+  colors?: string[];
+  /** Key of what tells which task is being trained. */
+  training?: string;
   /** Key of the steps that kept copies are of. */
   steps?: string | null;
   lines: Line[];

@@ -51,7 +51,10 @@ export class Paper implements Figure {
     readonly scale: Scale = "linear",
   ) {}
 
+  pinned: string | null = null;
+
   lines = () => this.spec.lines;
+  tint = (color: string) => color;
   find = (name: string): (BokehModel & Record<string, unknown>) | undefined => {
     if (!this.models.has(name)) {
       const made: Record<string, unknown> = { data: { image: [new Image()] }, start: 0, end: 1 };

@@ -1,4 +1,4 @@
-"""Dataset in, Bokeh figure out. The panels of a variable follow from its dims alone.
+"""Dataset in, Bokeh figure out. The panels of a variable follow from its dims, and from whether it knows of tasks.
 
 Each panel is a module with two functions: ``columns(ds)``, the numbers drawn, and
 ``figure(source, ds, *, scale=None)``, the picture of them.
@@ -8,12 +8,15 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 
 from nbtoolkit.panels import (
+    comparison,
     curves,
     evolution,
+    gap,
     heatmap,
     landscape,
     matrix,
     profile,
+    scree,
     spectrum,
     surface,
     table,
@@ -23,8 +26,8 @@ from nbtoolkit.panels.copies import STEPS
 from nbtoolkit.store.schema import Var, companions
 
 __all__ = [
-    "curves", "evolution", "find", "heatmap", "landscape", "matrix", "pictures", "profile", "spectrum", "split",
-    "surface", "table", "trajectory",
+    "comparison", "curves", "evolution", "find", "gap", "heatmap", "landscape", "matrix", "pictures", "pictures_of",
+    "profile", "scree", "spectrum", "split", "surface", "table", "trajectory",
 ]  # fmt: skip
 
 RITZ = frozenset({"probe", "node"})
@@ -37,14 +40,23 @@ FOUND = {
     frozenset({"batch_size"}): (curves,),
     frozenset({"pc"}): (curves,),
     frozenset({"fork"}): (curves,),
+    frozenset({"quantile"}): (curves,),
+    frozenset({"task_evaluated"}): (curves,),
+    frozenset({"task_trained"}): (heatmap,),
     frozenset({"param"}): (heatmap,),
     frozenset({"layer"}): (heatmap,),
     RITZ: (spectrum, evolution),
     frozenset({"alpha"}): (profile,),
     frozenset({"snapshot"}): (profile,),
+    frozenset({"probe_step"}): (profile,),
+    frozenset({"layer", "index"}): (scree,),
     frozenset({"alpha", "beta"}): (landscape, surface),
     frozenset({"snapshot", "other"}): (matrix,),
     frozenset({"layer", "layer_other"}): (matrix,),
+    frozenset({"layer", "task_evaluated"}): (matrix,),
+    frozenset({"task_trained", "task_evaluated"}): (matrix,),
+    frozenset({"task_evaluated", "task_other"}): (matrix,),
+    frozenset({"term", "term_other"}): (matrix,),
     frozenset({"snapshot", "pc"}): (trajectory,),
 }
 
@@ -57,6 +69,11 @@ def find(dims: Iterable[str]) -> ModuleType:
 def pictures(dims: Iterable[str]) -> tuple[ModuleType, ...]:
     """All panel modules for variables with these dims."""
     return FOUND.get(frozenset(dims) - {"step"}, (table,))
+
+
+def pictures_of(var: Var) -> tuple[ModuleType, ...]:
+    """All panel modules for a variable: what knows which task is being trained shows the gaps, all else its dims."""
+    return (gap,) if var.training else pictures(var.dims)
 
 
 def split(variables: Mapping[str, Var]) -> list[tuple[str, ...]]:
@@ -79,5 +96,7 @@ def split(variables: Mapping[str, Var]) -> list[tuple[str, ...]]:
 
 
 def _is_shared(var: Var) -> bool:
+    if var.training:
+        return False
     comparable = var.units != "1" or var.dims == ("pc",)
     return find(var.dims) is table or (find(var.dims) in (curves, profile) and comparable)

@@ -10,13 +10,13 @@ from nbtoolkit.panels.look import FIELD, FONT, INK, SIZE
 MOST = 6  # levels written beside a bar
 
 
-def colours(scale: str, ends: tuple[float, float], palette: str = FIELD) -> Any:
+def colours(scale: str, ends: tuple[float, float], palette: str | Sequence[str] = FIELD) -> Any:
     """From values to colours; NaN is transparent.
 
     Args:
         scale: of the colours.
         ends: the values of the first and the last colour.
-        palette: of Bokeh.
+        palette: of Bokeh, or its colours.
     """
     mapper_type = LogColorMapper if scale == "log" else LinearColorMapper
     low, high = ends

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from nbtoolkit.store.schema import COMPANIONS
+
 STEPS = "snapshot_step"  # the output that says of which step each copy is
 
 
@@ -15,6 +17,6 @@ def steps_of(ds: Any, row: int) -> np.ndarray:
 
 
 def main(ds: Any) -> list[str]:
-    """The variables that a panel is about, not the steps of its copies nor errors, lines and paths."""
-    told = {variable.attrs.get(word) for variable in ds.data_vars.values() for word in ("error", "line", "path")}
+    """The variables that a panel is about, not the steps of its copies nor what belongs to another."""
+    told = {variable.attrs.get(word) for variable in ds.data_vars.values() for word in COMPANIONS}
     return [str(name) for name in ds.data_vars if name not in told and name != STEPS]

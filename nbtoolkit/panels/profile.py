@@ -1,4 +1,4 @@
-"""Values along a line at one step: between two models, through one, or over the kept copies."""
+"""Values along a line at one step: between two models, through one, over the kept copies or a training on the side."""
 
 from itertools import pairwise
 from typing import Any
@@ -17,6 +17,7 @@ LINE = 0.085  # height of a line of words, of the frame
 HEADROOM = 0.12  # for the words at a barrier
 NOTE = "Between 0 and 1, the thin straight line joins both ends; the barrier is the largest height above it."
 COPY_LABEL, STEP_LABEL = "copy", "step of the copy"
+PLACES = {"alpha": SIGNS[0], "probe_step": "step of the probe"}  # dims whose labels are numbers, and their names
 
 
 def columns(ds: Any) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def columns(ds: Any) -> dict[str, Any]:
     in NaN.
 
     Args:
-        ds: variables with the dims step and alpha, or step and snapshot.
+        ds: variables with the dims step and alpha, probe_step or snapshot.
     """
     last = max((row(ds[[name]]) for name in main(ds)), default=-1)
     parts: dict[str, np.ndarray] = {}
@@ -42,7 +43,8 @@ def line(ds: Any, name: str, last: int) -> tuple[np.ndarray, np.ndarray]:
     if last < 0:
         return np.empty(0), np.empty(0)
     y = ds[name].values[last]
-    x = ds["alpha"].values.astype(float) if "alpha" in ds[name].dims else steps_of(ds, last)
+    dim = ds[name].dims[1]
+    x = ds[dim].values.astype(float) if dim in PLACES else steps_of(ds, last)
     kept = np.flatnonzero(~np.isnan(y) & np.isfinite(x))
     kept = kept[np.argsort(x[kept], kind="stable")]
     return x[kept], y[kept]
@@ -76,7 +78,7 @@ def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> An
 
     Args:
         source: holds `columns` of ``ds``, or what later replaces them.
-        ds: variables with the dims step and alpha, or step and snapshot, and the same units.
+        ds: variables with the dims step and alpha, probe_step or snapshot, and the same units.
         scale: of the y axis; by default what the first variable declares.
     """
     attrs = ds[main(ds)[0]].attrs
@@ -153,9 +155,8 @@ def _mark(x: np.ndarray, y: np.ndarray, straight: np.ndarray, label: str) -> dic
 
 def x_label(ds: Any) -> str:
     """What lies to the right."""
-    if "alpha" in ds.dims:
-        return SIGNS[0]
-    return STEP_LABEL if STEPS in ds.data_vars else COPY_LABEL
+    known = [label for dim, label in PLACES.items() if dim in ds.dims]
+    return known[0] if known else STEP_LABEL if STEPS in ds.data_vars else COPY_LABEL
 
 
 def span(ds: Any, scale: str, axis: str) -> tuple[float, float]:

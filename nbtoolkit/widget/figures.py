@@ -16,26 +16,16 @@ from nbtoolkit import panels
 from nbtoolkit.panels.copies import STEPS
 from nbtoolkit.panels.look import colour, unit_label
 from nbtoolkit.store.columns import Columns, Record
-from nbtoolkit.store.schema import SCALES
+from nbtoolkit.store.schema import COMPANIONS, SCALES
+from nbtoolkit.widget.choice import ON_A_GRID, WHOLE, Panel, all_panels, first_panels, known, name_of
 
-LOGGED = "run.log"  # the reference of values the user logs
-Panel = tuple[Columns, ModuleType, tuple[str, ...]]
-
-# Panels open at first, of each kind; where there are too many, the first kinds have precedence.
-FIRST = (
-    ("curves", 1), ("landscape", 1), ("line", 2), ("spectrum", 1), ("evolution", 1), ("profile", 1), ("matrix", 1),
-    ("trajectory", 1), ("own", 1), ("curves", 3), ("field", 2), ("copies", 1),
-)  # fmt: skip
-MOST = 8
-CLOSED = (panels.surface,)  # at first: a second view of what another panel shows
-ON_A_GRID = (panels.landscape, panels.surface, panels.profile, panels.matrix, panels.trajectory)
 SECOND = {panels.evolution: " over steps", panels.surface: ", as a surface"}  # views: what their titles add
-WHOLE = (panels.spectrum, panels.evolution, *ON_A_GRID)  # one picture of all values, not a curve or a row for each
 SEVERAL = (panels.curves, panels.profile)  # with a line for each variable
 FORMS = {  # where not every scale makes sense
     panels.table: SCALES[:1],
     panels.evolution: SCALES[1:],
     panels.trajectory: SCALES[:1],
+    panels.gap: SCALES[:1],
 }
 DIMS = {
     "curves": ("step",),
@@ -47,6 +37,9 @@ DIMS = {
     "surface": ("step", "alpha", "beta"),
     "profile": ("step", "alpha"),
     "matrix": ("step", "layer", "layer_other"),
+    "diverging": ("step", "term", "term_other"),
+    "gap": ("step", "task_evaluated"),
+    "scree": ("step", "layer", "index"),
     "trajectory": ("step", "snapshot", "pc"),
 }
 
@@ -72,87 +65,15 @@ def describe(record: Record, names: Sequence[str] | None = None) -> str:
 def shape(record: Record) -> tuple:
     """What `describe` depends on; while it is equal, so is the description."""
     return tuple(
-        (name, tuple(columns.variables), tuple(tuple(labels) for labels in columns.labels.values()), _known(columns))
+        (name, tuple(columns.variables), tuple(tuple(labels) for labels in columns.labels.values()), known(columns))
         for name, columns in list(record.groups.items())
     )
 
 
-def all_panels(record: Record) -> list[Panel]:
-    """Group, module and variables of every panel declared so far."""
-    return [
-        (columns, module, names)
-        for columns in list(record.groups.values())
-        for names in panels.split(columns.variables)
-        for module in panels.pictures(columns.variables[names[0]].dims)
-    ]
-
-
-def first_panels(every: list[Panel], names: Sequence[str] | None = None) -> list[Panel]:
-    """The panels open at first.
-
-    Those of the groups named, and of a slice among them its pictures without its numbers, but the first also as a
-    surface. Else at most eight: the first curves, a landscape, what is read against a line of two
-    instruments, a spectrum and its evolution, a profile, a matrix, a trajectory, one thing that the user logs, of
-    three instruments the curves, of two the field. Where nothing is logged, the curves of a fourth. Never a second
-    view of a landscape.
-    """
-    if names:
-        return _named([panel for panel in every if panel[0].name in names and _has_values(panel)])
-    every = [panel for panel in every if panel[1] not in CLOSED and _has_values(panel)]
-    firsts: dict[tuple, Panel] = {}
-    for panel in every:
-        firsts.setdefault((panel[0].name, panel[1]), panel)
-    kinds: dict[str, list[Panel]] = {}
-    for panel in firsts.values():
-        kinds.setdefault(_kind(panel), []).append(panel)
-    more = 0 if "own" in kinds else 1
-    chosen: list[Panel] = []
-    for kind, count in FIRST:
-        found = kinds.get(kind, [])[: count + (more if kind == "curves" and count > 1 else 0)]
-        chosen += [panel for panel in found if panel not in chosen]
-    return [panel for panel in every if panel in chosen[:MOST]]
-
-
-def _named(every: list[Panel]) -> list[Panel]:
-    sliced = {panel[0].name for panel in every if panel[1] is panels.landscape}
-    surfaces = [panel for panel in every if panel[1] in CLOSED]
-    second = [panel for panel in surfaces if panel[2] != surfaces[0][2]]
-    return [
-        panel
-        for panel in every
-        if panel not in second and (panel[0].name not in sliced or panel[1] is not panels.curves)
-    ]
-
-
-def _known(columns: Columns) -> tuple[str, ...]:
-    """The variables on a grid that were measured at any step."""
-    if not len(columns):
-        return ()
-    _, values = columns.rows()
-    on_grid = [name for name, var in columns.variables.items() if panels.find(var.dims) in ON_A_GRID]
-    return tuple(name for name in on_grid if not (np.isnan(values[name][-1]).all() and np.isnan(values[name]).all()))
-
-
-def _has_values(panel: Panel) -> bool:
-    """Whether something on a grid was measured, or may be while it has no row yet; all else is shown at once."""
-    columns, module, names = panel
-    if module not in ON_A_GRID:
-        return True
-    if not len(columns):
-        return "alpha" in columns.variables[names[0]].dims
-    return not set(names).isdisjoint(_known(columns))
-
-
-def has_labels(panel: Panel) -> bool:
-    """Whether there is anything to show: labels of some dims come with the first measurement."""
-    columns, _, names = panel
-    return all(columns.labels[dim] for dim in columns.variables[names[0]].dims)
-
-
 def part(columns: Columns, names: tuple[str, ...]) -> xarray.Dataset:
-    """The Dataset of one panel: its variables, their errors, line and path, and the steps of kept copies."""
+    """The Dataset of one panel: its variables, what belongs to them, and the steps of kept copies."""
     variables = [columns.variables[name] for name in names]
-    told = [other for var in variables for other in (var.error, var.line, var.path)]
+    told = [getattr(var, word) for var in variables for word in COMPANIONS]
     others = [other for other in [*told, *_steps(columns, names)] if other in columns.variables]
     return columns.dataset()[list(dict.fromkeys([*names, *others]))]
 
@@ -168,25 +89,8 @@ def title(panel: Panel) -> str:
     return " · ".join(dict.fromkeys(columns.variables[name].long_name for name in names))
 
 
-def _name(module: ModuleType) -> str:
-    return module.__name__.rsplit(".", 1)[1]
-
-
-def _kind(panel: Panel) -> str:
-    columns, module, names = panel
-    if module is panels.heatmap:
-        return "field"
-    if module is panels.profile and "alpha" not in columns.variables[names[0]].dims:
-        return "copies"
-    if module in WHOLE:
-        return _name(module)
-    if columns.attrs.get("reference") == LOGGED:
-        return "own"
-    return "curves" if columns.variables[names[0]].line == "" else "line"
-
-
 def _panel(columns: Columns, module: ModuleType, names: tuple[str, ...]) -> dict[str, Any]:
-    kind, var = _name(module), columns.variables[names[0]]
+    kind, var = name_of(module), columns.variables[names[0]]
     sizes = [len(columns.labels[dim]) for dim in var.dims]
     # No rows are needed for the words.
     ds = part(columns, names).isel(step=slice(0, 0))
@@ -194,7 +98,9 @@ def _panel(columns: Columns, module: ModuleType, names: tuple[str, ...]) -> dict
     lines = [_line(columns, name, place) for name in names for place in places]
     for i, (line, label) in enumerate(zip(lines, module.names(ds) if lines else [], strict=True)):
         line |= {"label": label, "color": colour(i)}
-    extras = [word for word in ("error", "line") if kind == "curves" and any(line[word] is not None for line in lines)]
+    ends = panels.matrix.ends_of(ds[names[0]]) if module is panels.matrix else None
+    extras = _extras(module, lines, ends)
+    scales = SCALES[:1] if ends else FORMS.get(module, SCALES)
     count = max(1, len(lines)) if module in SEVERAL else 1
     definition = [str(columns.attrs.get("definition", "")).strip(), getattr(module, "NOTE", "")]
     return {
@@ -209,9 +115,22 @@ def _panel(columns: Columns, module: ModuleType, names: tuple[str, ...]) -> dict
         "smooth": kind == "curves" and panels.curves.is_smoothed(ds, names[0]),
         "sizes": sizes,
         **(_grid(columns, names) if module in ON_A_GRID else {}),
+        **({"ends": ends} if ends else {}),
+        **({"colors": [panels.scree.ink(i, sizes[0]) for i in range(sizes[0])]} if module is panels.scree else {}),
+        **({"training": f"{columns.name}/{var.training}"} if module is panels.gap else {}),
         "lines": lines,
-        "forms": {scale: "-".join([kind, str(count), scale, *extras]) for scale in FORMS.get(module, SCALES)},
+        "forms": {scale: "-".join([kind, str(count), scale, *extras]) for scale in scales},
     }
+
+
+def _extras(module: ModuleType, lines: list[dict[str, Any]], ends: tuple[float, float] | None) -> list[str]:
+    """What figures of a kind differ in, besides their curves and scale."""
+    if module is panels.gap:
+        return ["training"]
+    if ends and ends[0] < 0:
+        return ["diverging"]
+    drawn = ("error", "line") if module is panels.curves else ()
+    return [word for word in drawn if any(line[word] is not None for line in lines)]
 
 
 def _grid(columns: Columns, names: tuple[str, ...]) -> dict[str, Any]:
@@ -263,10 +182,11 @@ def _line(columns: Columns, name: str, place: int) -> dict[str, Any]:
 def _document(form: str) -> dict[str, Any]:
     """A figure without data. Panels of one form share it: building one takes 50 ms, and words come separately."""
     kind, count, scale, *extras = form.split("-")
-    module, dims = getattr(panels, kind), DIMS[kind]
-    told = {word: word for word in extras}
+    module, dims = getattr(panels, kind), DIMS["diverging" if "diverging" in extras else kind]
+    told = {word: word for word in extras if word in COMPANIONS}
     sizes = [0, *[1] * (len(dims) - 1)]
-    variables = {f"v{i}": {"long_name": f"v{i}", **told} for i in range(int(count))} | {word: {} for word in extras}
+    variables = {f"v{i}": {"long_name": f"v{i}", "units": "1", **told} for i in range(int(count))}
+    variables |= {word: {} for word in told}
     ds = xarray.Dataset(
         {name: (dims, np.empty(sizes), attrs) for name, attrs in variables.items()},
         {dim: (dim, [0] * size) for dim, size in zip(dims, sizes, strict=True)},

@@ -58,9 +58,10 @@ def reset(
         if len(steps) <= SCREEN:
             _add(series, buffers, name, steps, values)
             continue
-        # Errors and lines are kept at the steps of the curve that they are drawn with, fields at those of the widest:
-        # what is drawn together, such as a path on a plane, is of the same rows.
-        leading = {other: key for key, var in columns.variables.items() for other in (var.error, var.line)}
+        # Errors, lines and tasks are kept at the steps of the curve that they are drawn with, fields at those of the
+        # widest: what is drawn together, such as a path on a plane, is of the same rows.
+        told = {key: (var.error, var.line, var.training) for key, var in columns.variables.items()}
+        leading = {other: key for key, others in told.items() for other in others}
         wide = [key for key, array in values.items() if math.prod(array.shape[1:]) > FEW]
         leading |= dict.fromkeys(wide, max(wide, key=lambda key: values[key].size, default=""))
         for key, array in values.items():

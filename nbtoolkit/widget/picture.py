@@ -14,17 +14,20 @@ from nbtoolkit.panels import (
     curves,
     eigenaxis,
     evolution,
+    gap,
     heatmap,
     landscape,
     matrix,
     profile,
+    scree,
     spectrum,
     surface,
     trajectory,
 )
 from nbtoolkit.panels.look import INK, colour, unit_label
 from nbtoolkit.widget import stills
-from nbtoolkit.widget.figures import all_panels, first_panels, has_labels, part, title
+from nbtoolkit.widget.choice import all_panels, first_panels, has_labels
+from nbtoolkit.widget.figures import part, title
 
 COLUMNS = 3
 INCHES = (3.6, 2.3)
@@ -73,6 +76,7 @@ def picture(run: Any, names: Sequence[str] | None = None) -> bytes | None:
     pictures = {
         curves: _curves, heatmap: _field, spectrum: _spectrum, evolution: _evolution, landscape: stills.landscape,
         surface: stills.surface, profile: stills.profile, matrix: stills.matrix, trajectory: stills.trajectory,
+        gap: stills.gap, scree: stills.scree,
     }  # fmt: skip
     for place, panel in enumerate(shown, 1):
         columns, module, names = panel

@@ -105,13 +105,18 @@ def profile(axes: Any, ds: Any, module: Any) -> None:
 
 
 def matrix(axes: Any, ds: Any, module: Any) -> None:
-    """A square field, few values written into its cells."""
+    """A field of two labels, few values written into its cells."""
+    from matplotlib.colors import ListedColormap
+
     variable = ds[main(ds)[0]]
     values, down, right = module.square(ds)
-    ends = limits(variable.values, "linear")
+    fixed = module.ends_of(variable)
+    ends = fixed or limits(variable.values, "linear")
     image = np.where(np.isfinite(values), values, np.nan)
-    drawn = axes.imshow(image, norm=_norm("linear", ends), cmap="cividis", interpolation="nearest")
-    told = module.written(values, ends)
+    diverging = module.palette(variable) is module.DIVERGING
+    cmap = ListedColormap(module.DIVERGING) if diverging else "cividis"
+    drawn = axes.imshow(image, norm=_norm("linear", ends), cmap=cmap, interpolation="nearest")
+    told = module.written(values, ends, fixed)
     for x, y, text, ink in zip(*told.values(), strict=True):
         axes.text(x - 0.5, len(down) - y - 0.5, text, fontsize=5, ha="center", va="center", color=ink)
     aslant = {"rotation": 45, "ha": "right"} if any(len(label) > 5 for label in right) else {}
@@ -120,6 +125,45 @@ def matrix(axes: Any, ds: Any, module: Any) -> None:
     axes.set_xlabel(module.axis_label(variable.dims[2], ds), fontsize=7)
     axes.set_ylabel(module.axis_label(variable.dims[1], ds), fontsize=7)
     bar(axes, drawn, unit_label(variable.attrs))
+
+
+def gap(axes: Any, ds: Any, module: Any) -> None:
+    """Accuracy by task, the gaps of earlier tasks shaded, a line where a task begins."""
+    shaded, begun = module.shaded(ds), module.boundaries(ds)
+    for x in begun["x"]:
+        axes.axvline(x, color=INK, alpha=0.45, linewidth=0.7)
+    for xs, ys, ink in zip(shaded["xs"], shaded["ys"], shaded["color"], strict=True):
+        axes.fill(xs, ys, color=ink, alpha=0.22, linewidth=0)
+    axes.hlines(shaded["level"], shaded["start"], shaded["end"], color=shaded["color"], linewidth=0.7, linestyle=":")
+    drawn = module.columns(ds)
+    for xs, ys, ink, width in zip(*(drawn[key] for key in ("xs", "ys", "color", "width")), strict=True):
+        axes.plot(xs, ys, color=ink, linewidth=0.7 * width)
+    worst = module.worst(ds)
+    axes.scatter(worst["x"], worst["y"], c=worst["color"], s=14, edgecolors="white", linewidths=0.7, zorder=3)
+    for told, ink in ((begun, "top"), (module.end_names(ds), "center")):
+        for x, y, text, color in zip(*told.values(), strict=True):
+            axes.annotate(text, (x, y), (2, 0), textcoords="offset points", fontsize=6, color=color, va=ink)
+    axes.set_xlim(module.across(ds))
+    axes.set_ylim(module.ENDS)
+    axes.set_yticks(module.TICKS)
+    axes.grid(axis="y", color="#E6E6E6", linewidth=0.6)
+
+
+def scree(axes: Any, ds: Any, module: Any) -> None:
+    """Values over their index, a curve for each label."""
+    variable = ds[main(ds)[0]]
+    scale = "log" if np.any(variable.values > 0) else "linear"
+    drawn, ends = module.columns(ds), module.end_names(ds, scale)
+    for xs, ys, ink in zip(drawn["xs"], drawn["ys"], drawn["color"], strict=True):
+        axes.plot(xs, ys, color=ink, linewidth=1)
+    for x, y, text, ink in zip(*ends.values(), strict=True):
+        axes.annotate(text, (x, y), (0, 3), textcoords="offset points", fontsize=6, color=ink, ha="right")
+    axes.set_yscale(scale)
+    axes.set_xlim(module.span(ds, "x", scale))
+    axes.set_ylim(module.span(ds, "y", scale))
+    axes.set_xlabel(module.x_label(ds), fontsize=7)
+    axes.set_ylabel(unit_label(variable.attrs), fontsize=7)
+    axes.grid(axis="y", color="#E6E6E6", linewidth=0.6)
 
 
 def trajectory(axes: Any, ds: Any, module: Any) -> None:

@@ -8,7 +8,7 @@ import xarray
 from bokeh.models import AllLabels, ColumnDataSource, LabelSet, Legend, LinearScale, LogScale, NoOverlap
 
 from nbtoolkit import panels
-from nbtoolkit.panels import curves, evolution, heatmap, look, spectrum, table
+from nbtoolkit.panels import curves, evolution, heatmap, look, matrix, spectrum, table
 from nbtoolkit.store.columns import Columns
 from nbtoolkit.store.schema import Var
 
@@ -33,7 +33,7 @@ NORMS = {"norm": Var(("param",), "loss/param", "gradient norm", "log")}
         ((), curves), (("step",), curves), (("group",), curves), (("term",), curves), (("step", "param"), heatmap),
         (("layer",), heatmap), (("rank",), curves), (("radius",), curves), (("batch_size",), curves),
         (("probe", "node"), spectrum), (("node", "probe"), spectrum), (("node",), table),
-        (("bin",), table), (("task_trained", "task_evaluated"), table),
+        (("bin",), table), (("task_trained", "task_evaluated"), matrix),
     ],
 )  # fmt: skip
 def test_the_panel_follows_from_the_dims(dims, module):

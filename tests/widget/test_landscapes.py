@@ -9,7 +9,8 @@ import pytest
 from nbtoolkit.store.columns import Record
 from nbtoolkit.store.schema import Var
 from nbtoolkit.widget import messages
-from nbtoolkit.widget.figures import all_panels, describe, first_panels, shape, title
+from nbtoolkit.widget.choice import all_panels, first_panels
+from nbtoolkit.widget.figures import describe, shape, title
 from nbtoolkit.widget.picture import picture
 from tests.panels.landscapes import LAYERS, SLICE, add_slices, grid, record
 from tests.widget.test_messages import received

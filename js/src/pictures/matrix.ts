@@ -6,12 +6,18 @@ import type { Ends } from "../plane";
 import { amount, type Reading } from "../reading";
 import { beside, type Slice, sliceAt, sliceName } from "../slices";
 import type { Store } from "../store";
+import { transferOf } from "../transfer";
 import type { Line, PanelSpec } from "../types";
 
 const LABELLED = 11;
 const LETTER = 6.5; // pixels of one letter
 const BRIGHT = 0.55;
+const PALE = [0.2, 0.8] as const; // of diverging colours
 const COPIES = ["snapshot", "other"];
+const TASKS = ["task_trained", "task_evaluated"];
+/** What lies along the axes of a matrix of tasks. */
+const AXES = ["after training", "evaluated on"];
+const PINNED = "task_evaluated";
 
 /** A row as a square: the labels that have any value, the first row on top. */
 interface Square {
@@ -22,7 +28,7 @@ interface Square {
   labels: (place: 0 | 1) => string[];
 }
 
-/** Every copy or layer against every other, the first in the upper left corner. */
+/** Copies, layers, tasks or terms against others, the first in the upper left corner. */
 export class Matrix implements Picture {
   readonly alongSteps = false;
   readonly tall = true;
@@ -34,7 +40,8 @@ export class Matrix implements Picture {
   label(figure: Figure): void {
     figure.model("bar").setv({ title: this.spec.units });
     const copies = this.spec.steps ? "step of the copy" : "copy";
-    const [down, across] = (this.spec.dims ?? []).map((dim) => (COPIES.includes(dim) ? copies : ""));
+    const name = (dim: string, i: number) => (this.ofTasks ? AXES[i]! : COPIES.includes(dim) ? copies : "");
+    const [down, across] = (this.spec.dims ?? []).map(name);
     figure.model("x_axis").setv({ axis_label: across ?? "" });
     figure.model("y_axis").setv({ axis_label: down ?? "" });
   }
@@ -43,7 +50,7 @@ export class Matrix implements Picture {
     const { store, scale } = figure;
     this.square = this.at(store, figure.step);
     const block = store.get(this.spec.lines[0]!.key);
-    const ends: Ends = block ? limits(block, scale) : [0, 1];
+    const ends: Ends = this.spec.ends ?? (block ? limits(block, scale) : [0, 1]);
     if (figure.free) figure.model("colours").setv({ low: ends[0], high: ends[1] });
     const { rows, columns, value } = this.square ?? EMPTY;
     const [height, width] = [Math.max(1, rows.length), Math.max(1, columns.length)];
@@ -62,8 +69,8 @@ export class Matrix implements Picture {
         if (Number.isNaN(one)) return;
         words.x.push(i + 0.5);
         words.y.push(height - j - 0.5);
-        words.text.push(number(one, 2));
-        words.color.push((one - ends[0]) / (ends[1] - ends[0]) > BRIGHT ? "#222222" : "#FFFFFF");
+        words.text.push(this.spec.ends ? one.toFixed(2).replace("-", "−") : number(one, 2));
+        words.color.push(this.isPale((one - ends[0]) / (ends[1] - ends[0])) ? "#222222" : "#FFFFFF");
       });
     });
     const cell = Math.min(figure.frame.width / width, figure.frame.height / height);
@@ -71,6 +78,7 @@ export class Matrix implements Picture {
     fillImage(figure.source("data"), image, [height, width], [0, width], [0, height]);
     figure.source("values").data = room ? words : { x: [], y: [], text: [], color: [] };
     this.write(figure, height, cell);
+    this.frame(figure, height);
     return this.square ? "" : NOTHING;
   }
 
@@ -94,13 +102,22 @@ export class Matrix implements Picture {
       const values = square.rows.flatMap((row) => square.columns.map((column) => square.value(row, column)));
       const known = values.filter(Number.isFinite);
       const range = `${number(Math.min(...known), 3)} to ${amount(Math.max(...known), this.spec, null)}`;
-      told.push(`${square.rows.length} × ${square.columns.length}`, ...(known.length ? [range] : []));
+      if (this.ofTasks) return [...told, ...this.transfer(square)].map((text) => ({ text, color: null }));
+      const lowest = this.spec.ends && this.spec.ends[0] < 0 ? this.mostOpposed(square) : [];
+      told.push(
+        `${square.rows.length} × ${square.columns.length}`,
+        ...(known.length ? [range] : []),
+        ...lowest,
+      );
     } else {
       const [row, column] = [Math.floor(place / this.count), place % this.count];
       const name = (label: string) =>
         COPIES.includes(this.spec.dims?.[0] ?? "") ? `copy ${label}` : short(label);
-      told.push(`${name(square.labels(0)[row]!)}, ${name(square.labels(1)[column]!)}`);
-      told.push(amount(square.value(row, column), this.spec, step));
+      const [of, to] = [name(square.labels(0)[row] ?? ""), name(square.labels(1)[column]!)];
+      told.push(this.ofTasks ? `${to} after ${of || "more training"}` : `${of}, ${to}`);
+      const error = beside(store, this.spec.lines[0]!.error?.key, square.slice)?.[place] ?? Number.NaN;
+      const bound = Number.isFinite(error) ? ` ± ${number(error, 2)}` : "";
+      told.push(amount(square.value(row, column), this.spec, step, bound));
     }
     return told.map((text) => ({ text, color: null }));
   }
@@ -125,6 +142,54 @@ export class Matrix implements Picture {
     return move(square.rows, row, by[0]!) * this.count + move(square.columns, column, by[1]!);
   }
 
+  /** The task of a cell. */
+  pins(place: number): string | null {
+    const dim = this.spec.dims?.indexOf(PINNED) ?? -1;
+    if (dim < 0) return null;
+    const label = this.spec.coords?.[PINNED]?.[dim ? place % this.count : Math.floor(place / this.count)];
+    return label === undefined ? null : String(label);
+  }
+
+  private get ofTasks(): boolean {
+    return this.spec.dims?.join() === TASKS.join();
+  }
+
+  private isPale(share: number): boolean {
+    return (this.spec.ends?.[0] ?? 0) < 0 ? share > PALE[0] && share < PALE[1] : share > BRIGHT;
+  }
+
+  /** Average accuracy and backward transfer, as far as tasks have been trained. */
+  private transfer({ value, labels }: Square): string[] {
+    const found = transferOf(value, labels(0), labels(1));
+    const told = { ACC: found?.average ?? Number.NaN, BWT: found?.backward ?? Number.NaN };
+    return Object.entries(told).flatMap(([name, one]) =>
+      Number.isFinite(one) ? [`${name} ${number(one, 3)}`] : [],
+    );
+  }
+
+  /** The cell with the lowest value, where that means a conflict. */
+  private mostOpposed({ rows, columns, value, labels }: Square): string[] {
+    const cells = rows.flatMap((row) => columns.map((column) => [row, column] as const));
+    const found = cells.filter(([row, column]) => value(row, column) < 0);
+    found.sort((a, b) => value(...a) - value(...b));
+    const [least] = found;
+    return least ? [`most opposed: ${labels(0)[least[0]]}, ${labels(1)[least[1]]}`] : [];
+  }
+
+  /** A frame around the column, or the row, of the task in front. */
+  private frame(figure: Figure, height: number): void {
+    const { rows, columns } = this.square ?? EMPTY;
+    const dim = this.spec.dims?.indexOf(PINNED) ?? -1;
+    const label = (this.spec.coords?.[PINNED] ?? []).map(String).indexOf(figure.pinned ?? "");
+    const at = figure.pinned === null || dim < 0 ? -1 : (dim ? columns : rows).indexOf(label);
+    const [left, right] = dim ? [at, at + 1] : [0, columns.length];
+    const [bottom, top] = dim ? [0, height] : [height - at - 1, height - at];
+    const sides = { left, right, bottom, top };
+    figure.source("pinned").data = Object.fromEntries(
+      Object.entries(sides).map(([side, one]) => [side, at < 0 ? [] : [one]]),
+    );
+  }
+
   private get count(): number {
     return this.spec.sizes?.[1] ?? 1;
   }
@@ -133,14 +198,18 @@ export class Matrix implements Picture {
     const slice = sliceAt(store, this.spec.lines[0]!.key, step);
     const [down = 0, across = 0] = this.spec.sizes ?? [];
     if (!slice || slice.values.length !== down * across) return null;
-    const value = (row: number, column: number) => slice.values[row * across + column]!;
+    const value = (row: number, column: number) => slice.values[row * across + column] ?? Number.NaN;
+    const labels = (place: 0 | 1) => this.labels(place, slice, store);
     const [rows, columns] = [[...Array(down).keys()], [...Array(across).keys()]];
+    // Values of tasks are still to come: there is room for them.
+    if (this.ofTasks)
+      return { slice, value, labels, columns, rows: [...Array(Math.max(down, across)).keys()] };
     return {
       slice,
       value,
       rows: rows.filter((row) => columns.some((column) => !Number.isNaN(value(row, column)))),
       columns: columns.filter((column) => rows.some((row) => !Number.isNaN(value(row, column)))),
-      labels: (place) => this.labels(place, slice, store),
+      labels,
     };
   }
 

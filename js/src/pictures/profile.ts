@@ -2,7 +2,7 @@ import { extremes } from "../bands";
 import { margins, spread } from "../curves";
 import { number } from "../format";
 import { type Figure, NOTHING, type Picture, reason, type Under } from "../picture";
-import { type Profile as Along, barrierOf, hasAlpha, profileAt, profileOf } from "../profile";
+import { type Profile as Along, barrierOf, hasAlpha, placesOf, profileAt, profileOf } from "../profile";
 import { amount, type Reading } from "../reading";
 import { type Slice, sliceName } from "../slices";
 import type { Store } from "../store";
@@ -21,7 +21,7 @@ export class Profile implements Picture {
 
   label(figure: Figure): void {
     figure.model("y_axis").setv({ axis_label: this.spec.units });
-    const over = hasAlpha(this.spec) ? "α" : this.spec.steps ? "step of the copy" : "copy";
+    const over = placesOf(this.spec) ?? (this.spec.steps ? "step of the copy" : "copy");
     figure.model("x_axis").setv({ axis_label: over });
     figure.model("x_ticks").setv({ min_interval: hasAlpha(this.spec) ? 0 : 1 });
     figure.model("end_labels").setv({ text_align: { value: hasAlpha(this.spec) ? "center" : "right" } });
@@ -86,7 +86,8 @@ export class Profile implements Picture {
   }
 
   private placeName(x: number): string {
-    if (hasAlpha(this.spec)) return `α ${number(x, 3)}`;
+    const places = placesOf(this.spec);
+    if (places) return `${places} ${number(x, 3)}`;
     return `copy ${this.spec.steps ? "of step " : ""}${number(x)}`;
   }
 

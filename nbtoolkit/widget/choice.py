@@ -1,0 +1,136 @@
+"""Which panels a run has, and which of them are open at first."""
+
+from collections.abc import Sequence
+from types import ModuleType
+
+import numpy as np
+
+from nbtoolkit import panels
+from nbtoolkit.panels.look import PALETTE
+from nbtoolkit.store.columns import Columns, Record
+
+LOGGED = "run.log"  # the reference of values the user logs
+Panel = tuple[Columns, ModuleType, tuple[str, ...]]
+
+# Panels open at first, of each kind; where there are too many, the first kinds have precedence.
+FIRST = (
+    ("curves", 1), ("gap", 1), ("landscape", 1), ("line", 2), ("spectrum", 1), ("evolution", 1), ("profile", 1),
+    ("matrix", 1), ("trajectory", 1), ("own", 1), ("curves", 3), ("field", 2), ("scree", 1), ("copies", 1),
+)  # fmt: skip
+MOST = 8
+CLOSED = (panels.surface,)  # at first: a second view of what another panel shows
+ON_A_GRID = (panels.landscape, panels.surface, panels.profile, panels.matrix, panels.trajectory, panels.scree)
+WHOLE = (panels.spectrum, panels.evolution, *ON_A_GRID)  # one picture of all values, not a curve or a row for each
+
+
+def all_panels(record: Record) -> list[Panel]:
+    """Group, module and variables of every panel declared so far; those of a stream of tasks follow the first group."""
+    every = [
+        (columns, _suited(module, columns, names), names)
+        for columns in list(record.groups.values())
+        for names in panels.split(columns.variables)
+        for module in panels.pictures_of(columns.variables[names[0]])
+    ]
+    return sorted(every, key=lambda panel: 0 if panel[0] is every[0][0] else _rank(panel))
+
+
+def _suited(module: ModuleType, columns: Columns, names: tuple[str, ...]) -> ModuleType:
+    """A field in place of more curves of tasks than there are colours."""
+    of_tasks = columns.variables[names[0]].dims == ("task_evaluated",) and len(names) == 1
+    many = of_tasks and len(columns.labels["task_evaluated"]) > len(PALETTE)
+    return panels.heatmap if many and module is panels.curves else module
+
+
+def _rank(panel: Panel) -> int:
+    columns, module, names = panel
+    if module is panels.gap:
+        return 1
+    return 2 if columns.variables[names[0]].dims == panels.matrix.TASKS else 3
+
+
+def first_panels(every: list[Panel], names: Sequence[str] | None = None) -> list[Panel]:
+    """The panels open at first.
+
+    Those of the groups named, and of a slice among them its pictures without its numbers, but the first also as a
+    surface. Else at most eight: the first curves, accuracy by task, a landscape, what is read against a line of two
+    instruments, a spectrum and its evolution, a profile, a matrix, a trajectory, one thing that the user logs, of
+    three instruments the curves, of two the field. Where nothing is logged, the curves of a fourth. Never a second
+    view of a landscape.
+    """
+    if names:
+        return _named([panel for panel in every if panel[0].name in names and _has_values(panel)])
+    every = [panel for panel in every if panel[1] not in CLOSED and _has_values(panel)]
+    firsts: dict[tuple, Panel] = {}
+    for panel in every:
+        firsts.setdefault((panel[0].name, panel[1]), panel)
+    kinds: dict[str, list[Panel]] = {}
+    for panel in firsts.values():
+        kinds.setdefault(_kind(panel), []).append(panel)
+    more = 0 if "own" in kinds else 1
+    chosen: list[Panel] = []
+    for kind, count in FIRST:
+        found = kinds.get(kind, [])[: count + (more if kind == "curves" and count > 1 else 0)]
+        chosen += [panel for panel in found if panel not in chosen]
+    return [panel for panel in every if panel in chosen[:MOST]]
+
+
+def _named(every: list[Panel]) -> list[Panel]:
+    sliced = {panel[0].name for panel in every if panel[1] is panels.landscape}
+    surfaces = [panel for panel in every if panel[1] in CLOSED]
+    second = [panel for panel in surfaces if panel[2] != surfaces[0][2]]
+    return [
+        panel
+        for panel in every
+        if panel not in second and (panel[0].name not in sliced or panel[1] is not panels.curves)
+    ]
+
+
+def known(columns: Columns) -> tuple[str, ...]:
+    """The variables on a grid that were measured at any step."""
+    if not len(columns):
+        return ()
+    _, values = columns.rows()
+    on_grid = [name for name, var in columns.variables.items() if panels.pictures_of(var)[0] in ON_A_GRID]
+    return tuple(name for name in on_grid if not (np.isnan(values[name][-1]).all() and np.isnan(values[name]).all()))
+
+
+def _has_values(panel: Panel) -> bool:
+    """Whether something on a grid was measured, or may be while it has no row yet; all else is shown at once."""
+    columns, module, names = panel
+    if module not in ON_A_GRID:
+        return True
+    if not len(columns):
+        return "alpha" in columns.variables[names[0]].dims
+    return not set(names).isdisjoint(known(columns))
+
+
+def has_labels(panel: Panel) -> bool:
+    """Whether there is anything to show: labels of some dims come with the first measurement."""
+    columns, _, names = panel
+    return all(columns.labels[dim] for dim in columns.variables[names[0]].dims)
+
+
+def _is_beside_a_matrix(panel: Panel) -> bool:
+    columns, _, names = panel
+    of_tasks = any(var.dims == panels.matrix.TASKS for var in columns.variables.values())
+    return of_tasks and columns.variables[names[0]].dims == ("task_evaluated",)
+
+
+def name_of(module: ModuleType) -> str:
+    """The kind of a panel."""
+    return module.__name__.rsplit(".", 1)[1]
+
+
+def _kind(panel: Panel) -> str:
+    columns, module, names = panel
+    if module is panels.heatmap:
+        return "field"
+    if module is panels.profile and "snapshot" in columns.variables[names[0]].dims:
+        return "copies"
+    if columns.variables[names[0]].dims == ("task_trained",) or _is_beside_a_matrix(panel):
+        return "tasks"  # what gaps and matrices show better
+    if module in WHOLE or module is panels.gap:
+        return name_of(module)
+    if columns.attrs.get("reference") == LOGGED:
+        return "own"
+    return "curves" if columns.variables[names[0]].line == "" else "line"
