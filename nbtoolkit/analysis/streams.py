@@ -145,7 +145,7 @@ def streams(runs: Any) -> tuple[dict[str, list[Any]], dict[tuple[int, ...], Stre
 
     Args:
         runs: a Run, DataTree or Dataset (whose dims beside step and the tasks lead), a list or dict of them (dim
-            ``run``), or a dict of lists or dicts (dims ``method, run``).
+            ``run``), or a dict of lists or dicts (dims ``strategy, run``).
 
     Raises:
         TypeError: it is none of these.
@@ -169,7 +169,7 @@ def streams(runs: Any) -> tuple[dict[str, list[Any]], dict[tuple[int, ...], Stre
         for outer, found in enumerate(inner.values())
         for place, stream in found[1].items()
     }
-    return {"method" if dims else "run": list(parts), **names}, placed
+    return {"strategy" if dims else "run": list(parts), **names}, placed
 
 
 def _labelled(runs: Any) -> dict[Any, Any]:

@@ -64,7 +64,7 @@ def transfer(
     Args:
         runs: a Run, its DataTree or a Dataset with ``accuracy`` over ``(task_trained, task_evaluated)`` or over
             ``(step, task_evaluated)``, other dims leading; a list or dict of them (dim ``run``); or a dict of such
-            (dims ``method, run``).
+            (dims ``strategy, run``).
         window: steps of the windowed metrics, themselves included.
         reference: for each task the accuracy of a model trained on the data of all tasks up to it.
         experts: for each task a run, as above, of a model trained on it alone.

@@ -135,12 +135,14 @@ class TasksAt:
     def _call(self, params: Mapping[str, Tensor]) -> Callable[[Any], Any]:
         """The model at these parameters as a function of inputs."""
         model = self._eval_copy()
-        own, start = self._own, len(self.prefix)
-        given = {name[start:]: param for name, param in params.items() if name.startswith(self.prefix)}
-        given = {name: param for name, param in given.items() if name in own}
+        own, start, given, present = self._own, len(self.prefix), {}, True
+        for name, param in params.items():
+            mine = own.get(name[start:]) if name.startswith(self.prefix) else None
+            if mine is not None:
+                given[name[start:]] = param
+                present = present and mine.data_ptr() == param.data_ptr()
         if params and not given:
             raise ValueError(f"none of the parameters given is the model's: {', '.join(list(params)[:3])}")
-        present = all(own[name].data_ptr() == p.data_ptr() for name, p in given.items())
 
         def call(inputs: Any) -> Any:
             args: tuple[Any, ...] = () if isinstance(inputs, Mapping) else (inputs,)

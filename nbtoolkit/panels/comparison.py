@@ -12,32 +12,32 @@ from nbtoolkit.panels.look import FAINT, INK, SIZE, axis_range, blank_figure, co
 
 CONFIDENCE = 0.95
 LETTER = 6.5  # pixels
-ROW, WIDTH, HEAD, FOOT = 24, 220, 26, 40  # pixels: height of a method, width of a metric, room for words
+ROW, WIDTH, HEAD, FOOT = 24, 220, 26, 40  # pixels: height of a strategy, width of a metric, room for words
 MARGIN = 0.06
 ACROSS = 4  # metrics beside each other
 SPREAD = 0.3  # of the rows, over which seeds lie
 
 
 def columns(ds: Any) -> dict[str, Any]:
-    """The numbers drawn: for the metric ``i`` of `names` ``mean{i}``, ``low{i}`` and ``high{i}`` of each ``method``.
+    """The numbers drawn: for the metric ``i`` of `names` ``mean{i}``, ``low{i}`` and ``high{i}`` of each ``strategy``.
 
     The interval is ``mean -+ t s / sqrt(n)`` with the quantile ``t`` of Student's distribution for 95 % and ``n - 1``
-    degrees of freedom; with one seed it is NaN. The seeds themselves are ``seed{i}``, ``(methods, runs)``. What is NaN
+    degrees of freedom; with one seed it is NaN. The seeds themselves are ``seed{i}``, ``(strategies, runs)``. What is NaN
     is left out of ``n``; a metric that is NaN everywhere is left out altogether.
 
     Args:
-        ds: variables with the dims method and run, as `nbtoolkit.analysis.transfer` gives them, or method and
+        ds: variables with the dims strategy and run, as `nbtoolkit.analysis.transfer` gives them, or strategy and
             statistic, as `nbtoolkit.analysis.summary` does, then without seeds; others are left out.
 
     Raises:
         ValueError: no variable has these dims.
     """
     shown = _metrics(ds)
-    methods = [str(label) for label in ds["method"].values]
+    strategies = [str(label) for label in ds["strategy"].values]
     found: dict[str, Any] = {
-        "method": np.array(methods, dtype=object),
-        "y": np.arange(len(methods), dtype=float)[::-1],
-        "color": np.array([colour(i) for i in range(len(methods))], dtype=object),
+        "strategy": np.array(strategies, dtype=object),
+        "y": np.arange(len(strategies), dtype=float)[::-1],
+        "color": np.array([colour(i) for i in range(len(strategies))], dtype=object),
     }
     for i, variable in enumerate(shown.values()):
         values, (mean, error, count) = _moments(variable)
@@ -54,11 +54,11 @@ def names(ds: Any) -> list[str]:
 def figure(
     source: ColumnDataSource | None, ds: Any, *, metrics: Sequence[str] | None = None, scale: str | None = None
 ) -> Any:
-    """A row for each method, in the order given, and a column of dots for each metric; all share the methods.
+    """A row for each strategy, in the order given, and a column of dots for each metric; all share the strategies.
 
     Args:
         source: holds what `columns` gives, without the seeds; None for the numbers of ``ds``.
-        ds: variables with the dims method and run, or method and statistic.
+        ds: variables with the dims strategy and run, or strategy and statistic.
         metrics: names of the variables shown, in this order; by default all that are known.
         scale: without meaning here; every panel takes it.
 
@@ -73,8 +73,8 @@ def figure(
     drawn = columns(ds)
     seeds = {key: drawn.pop(key) for key in list(drawn) if key.startswith("seed")}
     source = source or ColumnDataSource(drawn)
-    methods = [str(label) for label in drawn["method"]]
-    rows = axis_range("methods", -0.6, len(methods) - 0.4)
+    strategies = [str(label) for label in drawn["strategy"]]
+    rows = axis_range("strategies", -0.6, len(strategies) - 0.4)
     titles = names(ds)
     plots = [
         _column(source, i, ds[name].attrs, titles[i], seeds[f"seed{i}"], rows) for i, name in enumerate(_metrics(ds))
@@ -83,8 +83,8 @@ def figure(
         first.yaxis.visible = True
         first.yaxis.major_label_policy = AllLabels()
         first.yaxis.ticker = FixedTicker(ticks=[float(y) for y in drawn["y"]])
-        first.yaxis.major_label_overrides = dict(zip(drawn["y"].tolist(), methods, strict=True))
-        first.min_border_left = round(LETTER * max(map(len, methods))) + 12
+        first.yaxis.major_label_overrides = dict(zip(drawn["y"].tolist(), strategies, strict=True))
+        first.min_border_left = round(LETTER * max(map(len, strategies))) + 12
         first.width += first.min_border_left
     return gridplot(plots, ncols=ACROSS, toolbar_location=None, merge_tools=False)
 
@@ -112,7 +112,7 @@ def _column(
     plot.scatter("x", "y", source=named(f"seeds{i}", single), size=4.5, color="color", fill_alpha=0.35, line_color=None)
     plot.segment(f"low{i}", "y", f"high{i}", "y", source=source, line_color="color", line_width=2)
     dots = plot.scatter(f"mean{i}", "y", source=source, size=9, color="color", line_color="white")
-    words = [("method", "@method"), ("mean", f"@mean{i}{{0.0000}}")]
+    words = [("strategy", "@strategy"), ("mean", f"@mean{i}{{0.0000}}")]
     words.append(("95 % interval", f"@low{i}{{0.0000}} to @high{i}{{0.0000}}"))
     plot.add_tools(HoverTool(renderers=[dots], tooltips=words))
     return plot
@@ -123,26 +123,26 @@ def _metrics(ds: Any) -> dict[str, Any]:
     fitting = {
         str(name): variable
         for name, variable in ds.data_vars.items()
-        if set(variable.dims) in ({"method", "run"}, {"method", "statistic"})
+        if set(variable.dims) in ({"strategy", "run"}, {"strategy", "statistic"})
     }
     if not fitting:
         dims = ", ".join(f"{name} {variable.dims}" for name, variable in ds.data_vars.items()) or "nothing"
         raise ValueError(
-            f"A comparison needs variables with the dims ('method', 'run') or ('method', 'statistic'); got {dims}. "
-            "Give analysis.transfer a dict of methods, each with its runs."
+            f"A comparison needs variables with the dims ('strategy', 'run') or ('strategy', 'statistic'); got {dims}. "
+            "Give analysis.transfer a dict of strategies, each with its runs."
         )
     known = {name: variable for name, variable in fitting.items() if _moments(variable)[1][2].any()}
     return known or fitting
 
 
 def _moments(variable: Any) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The seeds ``(methods, runs)``, and mean, standard error and number of those known, of each method."""
+    """The seeds ``(strategies, runs)``, and mean, standard error and number of those known, of each strategy."""
     if "statistic" in variable.dims:
         mean, error, count = (
             variable.sel(statistic=word).values.astype(float) for word in ("mean", "standard_error", "count")
         )
         return np.empty((len(mean), 0)), (mean, error, count)
-    seeds = variable.transpose("method", "run").values.astype(float)
+    seeds = variable.transpose("strategy", "run").values.astype(float)
     known = np.isfinite(seeds)
     count = known.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -153,7 +153,7 @@ def _moments(variable: Any) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, n
 
 
 def _beside(y: Any, seeds: np.ndarray) -> np.ndarray:
-    """The height of each seed: one below the other around its method, so that equal ones can be told apart."""
+    """The height of each seed: one below the other around its strategy, so that equal ones can be told apart."""
     runs = seeds.shape[1]
     offsets = np.linspace(SPREAD, -SPREAD, runs) if runs > 1 else np.zeros(runs)
     return (np.asarray(y, float)[:, None] + offsets).ravel()

@@ -35,7 +35,7 @@ DIMS = {
     "quantile": "share of the values that lie below",
     "index": "place of a singular value, the largest first",
     "metric": "name of a quantity computed from a run",
-    "method": "name of a way to train",
+    "strategy": "name of a way to train",
     "example": "index of a training example",
     "batch_size": "examples in a mini-batch",
     "run": "name of a run",

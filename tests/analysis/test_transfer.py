@@ -145,14 +145,14 @@ def test_runs_and_methods_become_dims() -> None:
     assert runs["average_accuracy"].dims == ("run",)
     np.testing.assert_allclose(runs["average_accuracy"], [0.6, 0.5])
     named = transfer({"naive": {"s0": worse}, "replay": {"s0": matrix(WORKED), "s1": matrix(WORKED)}})
-    assert named["average_accuracy"].dims == ("method", "run")
-    assert named.method.values.tolist() == ["naive", "replay"]
+    assert named["average_accuracy"].dims == ("strategy", "run")
+    assert named.strategy.values.tolist() == ["naive", "replay"]
     assert named.run.values.tolist() == ["s0", "s1"]
     np.testing.assert_allclose(named["average_accuracy"], [[0.5, NAN], [0.6, 0.6]])
     together = transfer(xarray.concat([matrix(WORKED), worse], xarray.Variable("seed", [3, 4])))
     np.testing.assert_allclose(together["average_accuracy"].sel(seed=4), 0.5)
     listed = transfer({"naive": [worse, worse], "replay": [matrix(WORKED), matrix(WORKED)]})
-    assert dict(listed.sizes) == {"method": 2, "run": 2}
+    assert dict(listed.sizes) == {"strategy": 2, "run": 2}
 
 
 @pytest.mark.parametrize(
@@ -177,17 +177,20 @@ def test_a_window_that_is_none_is_refused() -> None:
 
 def test_a_summary_leaves_out_what_is_not_known() -> None:
     ds = xarray.Dataset(
-        {"x": (("method", "run"), [[1.0, 2.0, 4.0], [5.0, NAN, NAN]], {"units": "1"}), "other": ("method", [1.0, 2.0])},
-        {"method": ["one", "two"]},
+        {
+            "x": (("strategy", "run"), [[1.0, 2.0, 4.0], [5.0, NAN, NAN]], {"units": "1"}),
+            "other": ("strategy", [1.0, 2.0]),
+        },
+        {"strategy": ["one", "two"]},
     )
     found = summary(ds)
     assert list(found) == ["x"]
     assert found["x"].attrs == {"units": "1"}
-    one, two = found["x"].sel({"method": "one"}), found["x"].sel({"method": "two"})
+    one, two = found["x"].sel({"strategy": "one"}), found["x"].sel({"strategy": "two"})
     deviation = ((4 / 3) ** 2 + (1 / 3) ** 2 + (5 / 3) ** 2) / 2
     expected = {"mean": 7 / 3, "std": deviation**0.5, "standard_error": (deviation / 3) ** 0.5, "count": 3}
     for key, value in expected.items():
         assert float(one.sel(statistic=key)) == pytest.approx(value, rel=1e-12)
     np.testing.assert_array_equal(two.sel(statistic=["mean", "std", "standard_error", "count"]), [5, NAN, NAN, 1])
-    with pytest.raises(ValueError, match="no variable has the dim 'seed'; there are: method, run"):
+    with pytest.raises(ValueError, match="no variable has the dim 'seed'; there are: strategy, run"):
         summary(ds, "seed")

@@ -9,19 +9,19 @@ from scipy import stats
 from nbtoolkit.analysis import summary
 from nbtoolkit.panels import comparison
 
-METHODS = ["naive", "replay", "A-GEM"]
+STRATEGIES = ["naive", "replay", "A-GEM"]
 SEEDS = np.array([[0.5, 0.7, 0.6], [0.9, 0.92, np.nan], [0.8, np.nan, np.nan]])
 
 
 def made() -> xarray.Dataset:
-    """Two metrics of three methods, one with two seeds and one with one, and what is not of methods."""
+    """Two metrics of three strategies, one with two seeds and one with one, and what is not of strategies."""
     variables = {
-        "average": (("method", "run"), SEEDS, {"long_name": "average accuracy", "units": "1"}),
-        "steps": (("run", "method"), 100 * SEEDS.T, {"long_name": "steps to recovery", "units": "step"}),
-        "unknown": (("method", "run"), np.full((3, 3), np.nan), {"long_name": "transfer", "units": "1"}),
+        "average": (("strategy", "run"), SEEDS, {"long_name": "average accuracy", "units": "1"}),
+        "steps": (("run", "strategy"), 100 * SEEDS.T, {"long_name": "steps to recovery", "units": "step"}),
+        "unknown": (("strategy", "run"), np.full((3, 3), np.nan), {"long_name": "transfer", "units": "1"}),
         "other": (("run",), np.zeros(3)),
     }
-    return xarray.Dataset(variables, {"method": METHODS, "run": ["0", "1", "2"]})
+    return xarray.Dataset(variables, {"strategy": STRATEGIES, "run": ["0", "1", "2"]})
 
 
 def test_the_interval_is_that_of_student() -> None:
@@ -50,14 +50,14 @@ def test_methods_are_rows_from_the_top_in_the_order_given() -> None:
     grid = comparison.figure(None, made())
     first, second = (grid.select_one({"name": f"metric{i}"}) for i in (0, 1))
     at = first.yaxis[0].major_label_overrides
-    assert [at[y] for y in sorted(at, reverse=True)] == METHODS
+    assert [at[y] for y in sorted(at, reverse=True)] == STRATEGIES
     assert first.y_range is second.y_range
     assert (first.yaxis[0].visible, second.yaxis[0].visible) == (True, False)
     assert (first.title.text, second.xaxis[0].axis_label) == ("average accuracy", "step")
     seeds = first.select_one({"name": "seeds0"}).data
     for k, value in enumerate(SEEDS.ravel()):
         if np.isfinite(value):
-            assert (seeds["x"][k], at[round(seeds["y"][k])]) == (value, METHODS[k // 3])
+            assert (seeds["x"][k], at[round(seeds["y"][k])]) == (value, STRATEGIES[k // 3])
     known = SEEDS[np.isfinite(SEEDS)]
     assert first.x_range.start < known.min() < known.max() < first.x_range.end
     assert len(first.select(GlyphRenderer)) == 3
@@ -80,7 +80,7 @@ def test_one_seed_alone_has_a_dot_and_no_interval() -> None:
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"dims \('method', 'run'\).*got other \('run',\)"):
+    with pytest.raises(ValueError, match=r"dims \('strategy', 'run'\).*got other \('run',\)"):
         comparison.figure(None, made()[["other"]])
     with pytest.raises(ValueError, match=r"no metric 'acc'; there are: average, steps"):
         comparison.figure(None, made(), metrics=["acc"])
