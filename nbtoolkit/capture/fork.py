@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from nbtoolkit.capture import taps
+from nbtoolkit.capture import stream, taps
 from nbtoolkit.capture.changes import Changes
 from nbtoolkit.capture.copies import Copies, planned
 from nbtoolkit.capture.loop import Loop
@@ -219,6 +219,7 @@ def begun(run: Run, at: int, loop: Loop, changes: Changes, name: str | None, cop
     run.forks.append(child)
     if run.steps is not None and child.steps is not None:
         child.steps.loop.inherit(run.steps.loop)
+    stream.inherit(child, run, at)
     return child
 
 

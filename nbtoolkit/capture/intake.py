@@ -42,12 +42,12 @@ def take(block: Block, columns: Columns, instrument: Instrument | None, note: Ca
 
 
 def explained(outputs: Mapping[str, Any], columns: Columns, step: int) -> dict[str, Any]:
-    """The outputs with a hole for each `Unknown`, whose reason is kept."""
+    """The outputs with what is known, or a hole, for each `Unknown`, whose reason is kept."""
     kept = dict(outputs)
     for output, value in outputs.items():
         if isinstance(value, Unknown):
             columns.missing(output, step, value.reason)
-            kept[output] = None
+            kept[output] = value.known
     return kept
 
 

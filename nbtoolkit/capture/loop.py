@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from nbtoolkit.capture import names
 from nbtoolkit.capture.copies import Copies
 from nbtoolkit.capture.stretch import Labels
-from nbtoolkit.capture.terms import gradients
+from nbtoolkit.capture.terms import added, gradients
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
 from nbtoolkit.numerics import trees
@@ -110,7 +110,7 @@ class Loop:
 
     def inherit(self, other: "Loop") -> None:
         """Count from where ``other`` began, of which this is a fork, and look at the same probe."""
-        self._initial, self.probe, self._tasks = dict(other._initial), other.probe, other._tasks
+        self._initial, self.probe = dict(other._initial), other.probe
 
     def end(self) -> None:
         """End a step: let go of everything that belonged to it, so that its memory is free for the next."""
@@ -133,9 +133,11 @@ class Loop:
 
     def take_term_grads(self, terms: Mapping[str, Any]) -> None:
         """Take the gradients of the user's named parts of this step's loss."""
+        if isinstance(self._term_grads, Exception):
+            return
         held = names.named(self.optimizer, self.models)
         try:
-            self._term_grads = (self._term_grads or {}) | gradients(terms, held)  # type: ignore[operator]
+            self._term_grads = added(self._term_grads or {}, gradients(terms, held))
         except Exception as error:
             self._term_grads = error
 

@@ -29,7 +29,7 @@ FLUSH_SECONDS = 0.1
 NO_LABELS: Labels = {}
 
 
-class Run:
+class Run(stream.Streaming):
     """One watched training run. Made by `watch` or `open_run`; a context manager that detaches.
 
     ``run.data`` is everything measured as an `xarray.DataTree`, ``run["grad_norm"]`` the Dataset
@@ -53,8 +53,6 @@ class Run:
         self.forks: list[Run] = []
         self.twin: Run | None = None  # the fork that is being trained at this moment
         self.copies: Copies | None = None  # of a fork: its parameters along the way
-        self.upcoming: str | None = None  # the task that begins with the next step
-        self.within_task = False  # a block of `task`
         self._started = self.next_flush = perf_counter()
         self._elapsed = float(record.attrs.get("elapsed", 0.0))
         self._measuring = float(record.attrs.get("measuring", 0.0))
@@ -153,8 +151,7 @@ class Run:
         """Stop watching: remove all hooks, keep everything measured. Safe to repeat."""
         if self.steps is None or self.state != "watching":
             return
-        if state == "finished":
-            stream.ended(self)
+        interrupt = stream.ended(self) if state == "finished" else None
         self.steps.detach()
         with self.lock:
             try:
@@ -169,6 +166,8 @@ class Run:
             self._tell()
         if self.appender is not None:
             self.appender.close()
+        if interrupt is not None:
+            raise interrupt
 
     def __enter__(self) -> Self:
         """Watch until the end of the block."""

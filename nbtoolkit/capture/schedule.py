@@ -10,6 +10,7 @@ from nbtoolkit.capture.stretch import Labels
 from nbtoolkit.instruments import Instrument
 
 SMOOTHING = 0.3  # weight of the newest timing
+WARM = 0.25  # of the time of a first measurement, in which much is done once and for all
 
 
 class Attached:
@@ -39,6 +40,7 @@ class Attached:
         self.every = instrument.every
         self.measured_at: int | None = None
         self.seconds: float | None = None
+        self.times = 0  # measured
         self.dense_until = 0  # up to here it is measured at every step
         self.exempt = instrument.forward_passes() == 0
         self.always = self.exempt and instrument.every == 1
@@ -87,7 +89,11 @@ class Attached:
 
     def timed(self, seconds: float) -> None:
         """Take note of what one measurement took."""
-        self.seconds = seconds if self.seconds is None else self.seconds + SMOOTHING * (seconds - self.seconds)
+        self.times += 1
+        if self.seconds is None:
+            self.seconds = WARM * seconds
+        else:
+            self.seconds = seconds if self.times == 2 else self.seconds + SMOOTHING * (seconds - self.seconds)
 
 
 class Due:
@@ -194,6 +200,15 @@ class Schedule:
             item.measured_at = step
         self.plan()
         return due
+
+    def kept_rare(self, steps: int) -> list[str]:
+        """What the budget has kept from being measured as often as was asked for, in words, after so many steps."""
+        told = []
+        for item in (*self._sometimes, *self._live):
+            wanted = -(-steps // item.instrument.every)
+            if not item.exempt and item.instrument.dense is None and item.times < 0.5 * wanted:
+                told.append(f"{item.name} {item.times} of {wanted} times")
+        return told
 
     def plan(self) -> None:
         """Find the steps before which nothing is due."""

@@ -44,8 +44,9 @@ class Steps:
         self._sees_hidden = self.hidden.wanted
         self.measuring = self._measured_until = 0.0
         self._due = NOTHING
-        self._last_end = perf_counter()
+        self._last_end, self._began = perf_counter(), run.step
         self._clock = (run.step, self._last_end, 0.0)
+        self._terms_seconds = 0.0  # in which gradients of terms were taken for this step
         self.asleep = False  # while the steps made are not this run's
         self._awaiting_closure = False
         self._maker = threading.get_ident()
@@ -57,11 +58,8 @@ class Steps:
 
     def attach(self) -> None:
         """Install the hooks."""
-        optimizer = self.loop.optimizer
-        self._handles = [
-            optimizer.register_step_pre_hook(self._before_step),
-            optimizer.register_step_post_hook(self._after_step),
-        ]
+        own = self.loop.optimizer
+        self._handles = [own.register_step_pre_hook(self._before_step), own.register_step_post_hook(self._after_step)]
         taps.add(self)
         if self._sees_hidden:
             self._guarded(lambda: self.hidden.before(self.run.step))
@@ -69,6 +67,8 @@ class Steps:
     def detach(self) -> None:
         """Remove the hooks, and be deaf should they be put back; safe to repeat."""
         self.asleep = True
+        if self._handles and (rare := self.schedule.kept_rare(self.run.step - self._began)):
+            self.run.note(f"to keep budget={self.schedule.budget:g}, measured less often: {', '.join(rare)}")
         taps.remove(self)
         for handle in self._handles:
             handle.remove()
@@ -145,7 +145,7 @@ class Steps:
             return None
         self._depth, self._backward_since, self._thread = 1, False, threading.get_ident()
         if self.run.upcoming is not None:
-            stream.take_upcoming(self.run)
+            self._guarded(lambda: stream.at_next_step(self.run))
         if len(args) > 1 or kwargs:
             closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
             if callable(closure):
@@ -219,7 +219,12 @@ class Steps:
         if due.wants_grads_after:
             loop.keep_grads()
         for item in self.schedule.followers:
-            item.follow(loop)
+            try:
+                item.follow(loop)
+            except Exception as error:
+                run.note(f"{item.name} follows no more from step {run.step}: {type(error).__name__}: {error}")
+                self.schedule.followers.remove(item)
+                break
         if loop.on_cuda:
             run.rows.stream = torch.cuda.current_stream()
         for item in due.before:
@@ -267,13 +272,18 @@ class Steps:
                 outputs = item.outputs()
             except Exception as error:
                 outputs = error
-        self.schedule.measured(item, perf_counter() - started)
+        seconds = perf_counter() - started
+        if "term_grads" in item.instrument.needs:
+            seconds, self._terms_seconds = seconds + self._terms_seconds, 0.0
+        self.schedule.measured(item, seconds)
         return outputs
 
     def take_terms(self, terms: dict[str, Any]) -> None:
         """The user names the parts of the loss of the step under way."""
         if self.schedule.wants("term_grads", self.run.step):
+            before = self.measuring
             self._guarded(lambda: self.loop.take_term_grads(terms))
+            self._terms_seconds += self.measuring - before
         self.loop.set_terms(terms)
 
     def _time_step(self) -> None:

@@ -1,8 +1,10 @@
 """The tasks of a run: which is being trained, and what is measured when one begins or ends."""
 
 import contextlib
+import copy
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
 
 GROUP = "task"
 TRAINING = {"training": Var(("task_trained",), units="1", long_name="task being trained")}
+
+
+class Streaming:
+    """What a run knows of its place in a stream of tasks."""
+
+    upcoming: "Callable[[Any], None] | None" = None  # done when the next step is about to be made
+    within_task = False  # a block of `task`
 
 
 @contextlib.contextmanager
@@ -70,13 +79,16 @@ def begin_task(run: "Run", name: str) -> None:
         )
     if present is not None:
         _close(run)
-    visits = 1 + sum(episode.task == name for episode in episodes)
     with run.lock:
-        episodes.append(Episode(name if visits == 1 else f"{name} ({visits})", name, run.step))
-        _record(run)
-        if run.steps and any(item.measured_at != run.step for item in run.steps.schedule.at_boundaries):
-            _measure(run)
+        episodes.append(Episode(_label(name, episodes), name, run.step))
+        run.upcoming = _record
         _tell_schedule(run)
+        try:
+            if run.steps and any(item.measured_at != run.step for item in run.steps.schedule.at_boundaries):
+                _measure(run)
+        except BaseException:  # an interrupt: the task has not begun
+            _take_back(run)
+            raise
 
 
 def end_task(run: "Run") -> None:
@@ -92,24 +104,54 @@ def end_task(run: "Run") -> None:
     _close(run)
 
 
-def ended(run: "Run") -> None:
-    """The run itself ends: so does its task, if it was trained at all."""
+def ended(run: "Run") -> BaseException | None:
+    """The run itself ends: so does its task, if it was trained at all. Gives what has interrupted the last look."""
     present = now(run)
-    if present is not None and present.begin < run.step:
-        _close(run)
-    if run.steps is not None:  # the last accuracies, which no step follows
-        _measure(run, [item for item in run.steps.schedule.attached if item.instrument.dense is not None])
+    try:
+        if present is not None and present.begin < run.step:
+            _close(run)
+        if run.steps is not None:  # the last accuracies, which no step follows
+            _measure(run, [item for item in run.steps.schedule.attached if item.instrument.dense is not None])
+    except BaseException as interrupt:
+        return interrupt
+    return None
 
 
-def take_upcoming(run: "Run") -> None:
-    """Begin the task that was announced for the next step."""
-    name, run.upcoming = run.upcoming, None
-    if name is not None:
-        try:
-            begin_task(run, name)
-        except WatchError as error:
-            run.note(f"task {name!r} did not begin: {error}")
-            warnings.warn(f"nbtoolkit: task {name!r} did not begin: {error}", stacklevel=4)
+def at_next_step(run: "Run") -> None:
+    """A step is about to be made, and something was to happen then."""
+    act, run.upcoming = run.upcoming, None
+    if act is not None:
+        with run.lock:
+            act(run)
+
+
+def announced(run: "Run", name: str) -> None:
+    """Begin the task that was announced for this step; what is wrong with it is a note."""
+    try:
+        begin_task(run, name)
+        at_next_step(run)
+    except WatchError as error:
+        run.note(f"task {name!r} did not begin: {error}")
+        warnings.warn(f"nbtoolkit: task {name!r} did not begin: {error}", stacklevel=5)
+
+
+def inherit(child: "Run", parent: "Run", at: int) -> None:
+    """A fork leaves ``parent`` at step ``at``: it knows the tasks until then, and what was measured at their ends."""
+    if child.subject is None or parent.subject is None or child.steps is None:
+        return
+    kept = [one for one in parent.subject.episodes if one.begin < at or one.end is None]
+    past = [replace(one, end=None if one.end is None or one.end > at else one.end) for one in kept]
+    child.subject.episodes[:] = past
+    ended = {one.label for one in past if one.end is not None}
+    for item in child.steps.schedule.at_boundaries:
+        known = copy.deepcopy(parent.subject.memories.get(item.name, {}))
+        if "rows" in known:
+            known["rows"] = {label: row for label, row in known["rows"].items() if label in ended}
+        item.memory.update(known)
+    if past:
+        _record(child)
+        child.steps.schedule.boundary(past[-1].begin if past[-1].end is None else past[-1].end)
+    child.steps.loop.version += 1
 
 
 def _episodes(run: "Run") -> list[Episode]:
@@ -149,21 +191,41 @@ def _close(run: "Run", *, complete: bool = True) -> None:
     if present is None:
         return
     if complete and present.begin == run.step:
+        _take_back(run)
         raise WatchError(
-            f"task {present.task!r} began at step {present.begin} and no step has been made since; a boundary comes "
-            "after the steps of a task (is the optimizer that trains it the one that is watched?)."
+            f"task {present.task!r} began at step {present.begin} and no step has been made since, so it is taken "
+            "back; a boundary comes after the steps of a task (is its optimizer the one that is watched?)."
         )
     with run.lock:
         present.end, present.complete = run.step, complete
         _record(run)
+        _tell_schedule(run)
         if complete:
             _measure(run)
-        _tell_schedule(run)
+
+
+def _take_back(run: "Run") -> None:
+    """The present task has not begun after all."""
+    assert run.subject is not None
+    run.subject.episodes.pop()
+    run.upcoming = None
+    _tell_schedule(run)
+
+
+def _label(name: str, episodes: Sequence[Episode]) -> str:
+    """The name, with the count of visits where it was visited before; no other visit's label."""
+    visits, taken = 1 + sum(episode.task == name for episode in episodes), {episode.label for episode in episodes}
+    label = name if visits == 1 else f"{name} ({visits})"
+    while label in taken:
+        visits += 1
+        label = f"{name} ({visits})"
+    return label
 
 
 def _record(run: "Run") -> None:
     """A row at the boundary: 1 for the task being trained, 0 for those before."""
     assert run.subject is not None
+    run.upcoming = None
     episodes = run.subject.episodes
     run.record.group(GROUP, TRAINING, {"reference": "run.begin_task"})
     row = [float(episode.end is None) for episode in episodes]

@@ -46,6 +46,7 @@ def fork(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
     run = magics.current()
 
     def started(child: "Run") -> None:
+        magics.stream.began(child)  # in a replay, which announces tasks as the cell did
         if "variable" in command.options:
             magics.shell.user_ns[command.options["variable"]] = child
         if "--quiet" not in command.switches:
@@ -57,7 +58,7 @@ def fork(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
         return forked(run, magics.dotted(named[0]), changes, started=started, **settings)
     if magics.start is None or run not in magics.start.runs:
         raise UsageError(f"at= runs the cell of {run.name} again, whose start was not kept: %%landscape --forkable.")
-    with magics.stream.cell():  # the tasks that the cell announces are those of the run it began
+    with magics.stream.cell():  # what the cell announces is no business of the run it began
         return replay(magics.start, run, settings.pop("at"), changes, started=started, **settings)
 
 

@@ -54,7 +54,11 @@ WATCHING = (
     Option(("-i", "--instrument"), "NAME[:N]", "measure this (every N steps), not the default set", repeats=True),
     Option(("--every",), "N", "measure every N optimizer steps"),
     *PROBE,
-    Option(("--tasks",), "NAME", "held-out data of the tasks of a stream: {name: (inputs, targets)}, or Tasks"),
+    Option(
+        ("--tasks",),
+        "NAME",
+        "held-out data of tasks, {name: (inputs, targets)}; accuracy on them is measured",
+    ),
     Option(("--budget",), "SHARE", "largest share of time for costly instruments (default 0.1)"),
     Option(("--store",), "PATH", "write a Zarr store while training runs"),
 )
@@ -115,7 +119,7 @@ def help_text(verb: str | None = None) -> str:
         return "\n".join(lines)
     rows = [(f"%landscape {name} {_usage(spec)}".strip(), spec.help) for name, spec in VERBS.items()]
     rows.append((f"%%landscape {_usage(CELL)}", CELL.help))
-    lines = [left.ljust(52) + right for left, right in rows]
+    lines = [f"{left}  ".ljust(52) + right for left, right in rows]
     lines += ["", "with watch and %%landscape:"]
     lines += [f"    {', '.join(o.spellings)} {o.value}".ljust(34) + o.help for o in WATCHING]
     lines += ["on every verb:"]

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from nbtoolkit.magics.landscape import LandscapeMagics
 
 
+TASKS = ("accuracy_matrix", "stability_gap")  # what --tasks measures has a cadence of its own
+
+
 def watching(magics: "LandscapeMagics", command: grammar.Command) -> dict[str, Any]:
     """What is known before a cell runs: instruments, their cadence, budget, store."""
     options: dict[str, Any] = {}
@@ -42,9 +45,11 @@ def _instruments(magics: "LandscapeMagics", command: grammar.Command) -> "tuple[
     from nbtoolkit.instruments import default, of_tasks
 
     every = command.options.get("every", "")
-    usual = (*default(), *of_tasks()) if "tasks" in command.options else default()
-    words = command.instruments or [item.name for item in usual]
-    return tuple(_attached(magics, word, every) for word in words)
+    words = command.instruments or [item.name for item in default()]
+    named = {word.partition(":")[0] for word in words}
+    tasks = of_tasks() if "tasks" in command.options else ()
+    words = [*words, *(item.name for item in tasks if item.name not in named)]
+    return tuple(_attached(magics, word, "" if word.startswith(TASKS) else every) for word in words)
 
 
 def _attached(magics: "LandscapeMagics", word: str, every: str) -> "Instrument":

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
@@ -35,7 +35,13 @@ class Announced:
         """A run has begun; its first step comes next."""
         if self.runs is not None:
             self.runs.append(run)
-            run.upcoming = self.name
+            if self.name is not None and run.task_now is None:
+                run.upcoming = self._beginning(self.name)
+
+    def _beginning(self, name: str) -> "Callable[[Run], None]":
+        from nbtoolkit.capture import stream
+
+        return lambda run: stream.announced(run, name)
 
     def announce(self, name: str | None) -> None:
         """Whatever is being trained ends; what makes the next step trains this task."""
@@ -47,7 +53,7 @@ class Announced:
         self.name = name
         for run in watched:
             end(run)
-            run.upcoming = name
+            run.upcoming = None if name is None else self._beginning(name)
 
 
 def announce(magics: "LandscapeMagics", name: str | None) -> None:

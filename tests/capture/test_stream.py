@@ -13,9 +13,11 @@ from torch.nn import functional as F
 import nbtoolkit
 from nbtoolkit import instruments
 from nbtoolkit.errors import WatchError
+from nbtoolkit.instruments import Instrument
 from tests import problems
 from tests.capture.test_bit_for_bit import differences, everything
 
+ONE = nbtoolkit.Var((), units="1", long_name="one")
 MANY = [*instruments.of_tasks(), instruments.loss]
 
 
@@ -124,9 +126,7 @@ def test_the_matrix_can_be_asked_for_after_the_end() -> None:
 
 
 def test_an_instrument_of_boundaries_that_fails_leaves_the_training_alone() -> None:
-    one = nbtoolkit.Var((), units="1", long_name="one")
-
-    @nbtoolkit.instrument(outputs={"one": one}, at_boundaries=True, cost=lambda settings: 1)
+    @nbtoolkit.instrument(outputs={"one": ONE}, at_boundaries=True, cost=lambda settings: 1)
     def broken(tasks, params, /):
         """Fails."""
         raise RuntimeError("no way")
@@ -177,8 +177,11 @@ def test_boundaries_out_of_order_are_refused_and_change_nothing() -> None:
     refused(run.end_task, "trains no task that could end")
     refused(lambda: run.begin_task("d"), "no task 'd'.*There are: a, b, c")
     run.begin_task("a")
-    refused(lambda: run.begin_task("b"), "task 'a' began at step 0 and no step has been made since")
+    refused(lambda: run.begin_task("b"), "task 'a' began at step 0 and no step has been made since, so it is taken")
+    run.begin_task("a")
     refused(run.end_task, "no step has been made since")
+    refused(run.end_task, "trains no task that could end")
+    run.begin_task("a")
     problem.train(1)
     run.end_task()
     refused(run.end_task, "trains no task that could end")
@@ -194,6 +197,77 @@ def _fail_within(run: nbtoolkit.Run, problem: problems.Problem) -> None:
     with run.task("a"):
         problem.train(2)
         raise ZeroDivisionError
+
+
+def test_visits_have_labels_of_their_own() -> None:
+    problem, data = problems.mlp(), tasks()
+    with watched(problem, tasks={"a": data["a"], "a (2)": data["b"]}) as run:
+        for name in ("a", "a (2)", "a", "a"):
+            with run.task(name):
+                problem.train(1)
+    assert run["task"]["task_trained"].values.tolist() == ["a", "a (2)", "a (3)", "a (4)"]
+    assert np.isfinite(run["accuracy_matrix"]["accuracy"].values[-1]).all()
+
+
+def interrupting(at: int) -> Instrument:
+    """Interrupts the loop in its measurement number ``at``."""
+    calls = []
+
+    @nbtoolkit.instrument(outputs={"one": ONE}, at_boundaries=True, cost=lambda settings: 1)
+    def interrupted(tasks, params, /):
+        """1."""
+        calls.append(None)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return {"one": 1.0}
+
+    return interrupted
+
+
+def test_an_interrupt_at_a_boundary_can_be_followed_by_the_same_cell_again() -> None:
+    problem = problems.mlp()
+    run = watched(problem, instruments=[interrupting(1), *instruments.of_tasks()])
+    with pytest.raises(KeyboardInterrupt), run.task("a"):
+        pass
+    with run.task("a"):
+        problem.train(2)
+    run.detach()
+    assert run["task"]["training"].values.ravel().tolist() == [1.0, 0.0]
+    assert np.isfinite(run["accuracy_matrix"]["accuracy"].values[-1]).all()
+
+
+def test_an_interrupt_at_the_end_leaves_no_hooks() -> None:
+    problem = problems.mlp()
+    run = watched(problem, instruments=[interrupting(2)])
+    run.begin_task("a")
+    problem.train(1)
+    with pytest.raises(KeyboardInterrupt):
+        run.detach()
+    assert run.state == "finished"
+    assert not problem.optimizer._optimizer_step_pre_hooks
+
+
+def test_a_fork_goes_on_with_the_stream() -> None:
+    problem = problems.mlp()
+    with watched(problem) as run:
+        for name in ("a", "b"):
+            run.begin_task(name)
+            problem.train(4)
+
+        def step() -> None:
+            if run.twin and run.twin.step == 10:
+                run.begin_task("a")
+            problem.step()
+
+        twin = run.fork(step, steps=6)
+        problem.train(6)
+    assert twin["task"]["task_trained"].values.tolist() == ["a", "b", "a (2)"]
+    assert twin["task"]["step"].values.tolist() == [8, 10, 10, 14]
+    found = twin["accuracy_matrix"]["accuracy"].isel(step=-1)
+    assert found.task_trained.values.tolist() == ["a", "b", "a (2)"]
+    assert np.isfinite(found.values).all()
+    np.testing.assert_array_equal(found.sel(task_trained="a"), run["accuracy_matrix"]["accuracy"][-1, 0])
+    assert run["task"]["task_trained"].values.tolist() == ["a", "b"]
 
 
 def test_a_block_that_fails_fails_with_its_own_error_and_leaves_no_row() -> None:

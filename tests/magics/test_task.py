@@ -79,7 +79,9 @@ def test_between_cells(stream: InteractiveShell, message: Callable[[str], str]) 
     assert "no task 'c'" in message("%landscape task c")
     stream.run_cell("%landscape task a").raise_error()
     assert "no step has been made since" in message("%landscape task b")
-    stream.run_cell("train(sgd, 'a')\n%landscape task b\ntrain(sgd, 'b')\n%landscape task").raise_error()
+    stream.run_cell(
+        "%landscape task a\ntrain(sgd, 'a')\n%landscape task b\ntrain(sgd, 'b')\n%landscape task"
+    ).raise_error()
     run = stream.user_ns["run"]
     assert run["task"]["step"].values.tolist() == [0, 4, 4, 8]
     assert run.task_now is None
@@ -123,4 +125,9 @@ def test_a_replay_of_a_cell_announces_nothing_to_its_run(stream: InteractiveShel
     before = stream.user_ns["run"]["task"]["step"].values.tolist()
     twin = stream.run_cell("%landscape fork at=5 steps=2 lr=0.3 -q -o").result
     assert twin.step == 7
+    assert twin["task"]["task_trained"].values.tolist() == ["a", "b"]
+    assert twin["task"]["step"].values.tolist() == [5, 7]
+    twin = stream.run_cell("%landscape fork at=2 steps=4 lr=0.3 -q -o").result
+    assert twin["task"]["step"].values.tolist() == [2, 4, 4, 6]
+    assert twin["stability_gap"]["training"].sel(task_evaluated="b").values.tolist() == [0, 0, 1, 1, 0]
     assert stream.user_ns["run"]["task"]["step"].values.tolist() == before == [0, 4, 4, 8]
