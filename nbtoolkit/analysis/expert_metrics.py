@@ -1,7 +1,8 @@
 """A learner of many tasks beside experts, each trained on one task alone.
 
 P_j(x) is the accuracy on task j before step x of all training on task j, its visits one after another; S_j(x) is that
-of the expert. Between measurements both are taken as straight lines.
+of the expert. Between measurements both are taken as straight lines. A task that has just begun, and was not measured
+twice so far, does not count yet.
 """
 
 from collections.abc import Mapping
@@ -71,13 +72,23 @@ def _pairs(curves: Curves, experts: Mapping[str, Curves]) -> list[tuple[str, np.
     if not curves.visits:
         raise NotKnown(NO_BOUNDARY)
     found = []
-    for task in dict.fromkeys(visit.task for visit in curves.visits):
+    tasks = list(dict.fromkeys(visit.task for visit in curves.visits))
+    if len(tasks) > 1 and _has_just_begun(curves):
+        tasks.pop()
+    for task in tasks:
         name = curves.tasks[task]
         expert = experts.get(name)
         if expert is None or name not in expert.tasks:
             raise NotKnown(NO_EXPERT.format(task=name))
         found.append((name, learning_curve(curves, task), learning_curve(expert, expert.tasks.index(name))))
     return found
+
+
+def _has_just_begun(curves: Curves) -> bool:
+    """Whether the newest task is on its first visit, with fewer than two rows so far."""
+    newest = curves.visits[-1]
+    visits = sum(visit.task == newest.task for visit in curves.visits)
+    return visits == 1 and np.isinf(newest.end) and int((curves.steps >= newest.begin).sum()) < 2
 
 
 def _saturation(task: str, curve: np.ndarray) -> tuple[float, int]:

@@ -1,6 +1,7 @@
 """What accuracy curves within the tasks say of a learner: the worst that happens on the way.
 
-A_j(t) is the accuracy on task j after t optimizer steps, at the steps at which it was measured.
+A_j(t) is the accuracy on task j after t optimizer steps, at the steps at which it was measured. In a record that goes
+on, a visit counts from the first measurement of a model that it has made.
 """
 
 import itertools
@@ -29,11 +30,12 @@ def worst_case_accuracy(curves: Curves) -> float:
 
     Source: De Lange et al. (2023), arXiv:2205.13452 (definition of WC-ACC).
     """
-    newest = _last(curves).task
+    visits = _visits(curves)
+    newest = visits[-1].task
     _, accuracy = curves.measured(newest)
     if not len(accuracy):
         raise NotKnown(f"the accuracy on {curves.tasks[newest]!r} was not measured")
-    count = len({visit.task for visit in curves.visits})
+    count = len({visit.task for visit in visits})
     share = float(accuracy[-1]) / count
     return share if count == 1 else share + (1 - 1 / count) * min_accuracy(curves)
 
@@ -41,7 +43,7 @@ def worst_case_accuracy(curves: Curves) -> float:
 def windowed_forgetting(curves: Curves, window: int) -> float:
     """WF^w = mean_j max_t max_{m <= n} (A_j(m) - A_j(n)), m and n in [t - w + 1, t]: the largest fall within w steps.
 
-    Of all tasks evaluated; no boundary is needed. At least 0.
+    Of all tasks evaluated so far; no boundary is needed. At least 0.
 
     Source: De Lange et al. (2023), arXiv:2205.13452 (definition of WF).
     """
@@ -51,7 +53,7 @@ def windowed_forgetting(curves: Curves, window: int) -> float:
 def windowed_plasticity(curves: Curves, window: int) -> float:
     """WP^w = mean_j max_t max_{m <= n} (A_j(n) - A_j(m)), m and n in [t - w + 1, t]: the largest rise within w steps.
 
-    Of all tasks evaluated; no boundary is needed. At least 0.
+    Of all tasks evaluated so far; no boundary is needed. At least 0.
 
     Source: De Lange et al. (2023), arXiv:2205.13452 (definition of WP).
     """
@@ -94,10 +96,10 @@ def gaps(curves: Curves, tolerance: float = 0.02) -> list[tuple[Visit, int, Gap]
     Raises:
         NotKnown: there are no visits.
     """
-    _last(curves)
+    visits = _visits(curves)
     found = []
-    for place, visit in enumerate(curves.visits):
-        for task in dict.fromkeys(earlier.task for earlier in curves.visits[:place]):
+    for place, visit in enumerate(visits):
+        for task in dict.fromkeys(earlier.task for earlier in visits[:place]):
             before = curves.measured(task, curves.steps <= visit.begin)
             within = curves.measured(task, visit.made(curves.steps))
             if task != visit.task and len(before[0]) and len(within[0]):
@@ -117,10 +119,10 @@ def _gap(level: float, steps: np.ndarray, accuracy: np.ndarray, begin: float, to
 
 
 def _minima(curves: Curves) -> dict[int, float]:
-    newest, found = _last(curves), {}
-    for task in dict.fromkeys(visit.task for visit in curves.visits):
-        own = [visit for visit in curves.visits if visit.task == task]
-        if task == newest.task:
+    visits, found = _visits(curves), {}
+    for task in dict.fromkeys(visit.task for visit in visits):
+        own = [visit for visit in visits if visit.task == task]
+        if task == visits[-1].task:
             continue
         after = curves.steps > own[0].end
         for visit in own[1:]:
@@ -134,19 +136,21 @@ def _minima(curves: Curves) -> dict[int, float]:
     return found
 
 
-def _last(curves: Curves) -> Visit:
+def _visits(curves: Curves) -> list[Visit]:
+    """The visits, but the last ones of which there is no row yet."""
     if not curves.visits:
         raise NotKnown(NO_BOUNDARY)
-    return curves.visits[-1]
+    made = [place for place, visit in enumerate(curves.visits) if visit.made(curves.steps).any()]
+    return list(curves.visits[: made[-1] + 1 if made else 1])
 
 
 def _largest_changes(curves: Curves, window: int, sign: float) -> list[float]:
-    """For each task the largest rise (sign 1) or fall (sign -1) between two steps of one window."""
+    """For each task measured the largest rise (sign 1) or fall (sign -1) between two steps of one window."""
     found = []
-    for task, name in enumerate(curves.tasks):
+    for task in range(len(curves.tasks)):
         steps, accuracy = curves.measured(task)
         if not len(steps):
-            raise NotKnown(f"{name!r} was not evaluated")
+            continue  # it is still to come
         largest = 0.0
         for apart in itertools.count(1):
             near = steps[apart:] - steps[:-apart] < window
@@ -154,4 +158,6 @@ def _largest_changes(curves: Curves, window: int, sign: float) -> list[float]:
                 break
             largest = max(largest, float((sign * (accuracy[apart:] - accuracy[:-apart]))[near].max()))
         found.append(largest)
+    if not found:
+        raise NotKnown("no task was evaluated")
     return found

@@ -36,11 +36,11 @@ OF_WINDOWS = {
 }
 OF_EXPERTS = {
     "relative_performance": "performance relative to experts",
-    "sample_efficiency": "sample efficiency relative to experts",
+    "sample_efficiency": "sample efficiency against experts",
 }
 OF_GAPS = {
     "gap_depth": ("depth of the gap", "1"),
-    "gap_area": ("accuracy lost within the visit, summed over steps", "step"),
+    "gap_area": ("accuracy lost, summed over steps", "step"),
     "lowest_at": ("steps to the lowest accuracy", "step"),
     "recovered_at": ("steps to recovery", "step"),
     "level": ("accuracy before the gap", "1"),

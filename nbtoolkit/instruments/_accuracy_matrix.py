@@ -40,18 +40,25 @@ def accuracy_matrix(
     """
     rows: dict[str, tuple[Tensor, Tensor]] = memory.setdefault("rows", {})
     ended = _just_ended(tasks, rows)
+    why = ""
     if ended is not None:
-        accuracy, error = accuracy_of(tasks, params, averaged)
-        rows[ended.label] = accuracy.cpu(), error.cpu()
+        accuracy, error, why = accuracy_of(tasks, params, averaged)
+        rows[ended.label] = accuracy, error
     elif _before_all(tasks) and "initial" not in memory:
-        memory["initial"] = accuracy_of(tasks, params, averaged)[0].cpu()
+        memory["initial"], _, memory["why"] = accuracy_of(tasks, params, averaged)
     unknown = torch.full((len(tasks.names),), torch.nan, dtype=torch.float64)
     known = [rows.get(episode.label, (unknown, unknown)) for episode in tasks.episodes]
+    after = f"after {ended.label!r} {why}" if ended is not None and why else ""
     return {
-        "accuracy": torch.stack([row for row, _ in known]) if known else NO_TASK_YET,
+        "accuracy": _told(torch.stack([row for row, _ in known]), after) if known else NO_TASK_YET,
         "accuracy_error": torch.stack([error for _, error in known]) if known else NO_TASK_YET,
-        "initial_accuracy": memory["initial"].clone() if "initial" in memory else BEGUN,
+        "initial_accuracy": _told(memory["initial"].clone(), memory["why"]) if "initial" in memory else BEGUN,
     }
+
+
+def _told(values: Tensor, why: str) -> Tensor | Unknown:
+    """The values, and why some that were measured are NaN."""
+    return Unknown(why, values) if why else values
 
 
 def _before_all(tasks: TasksAt) -> bool:

@@ -20,14 +20,21 @@ NO_DECAY = Unknown("the decay of the average given as averaged= is not known")
 
 
 def moving_average(params: Mapping[str, Tensor], memory: dict[str, Any], *, decay: float, averaged: Any) -> None:
-    """Take one step of the exponential moving average in ``memory``; one that is new begins at the parameters."""
+    """Take one step of the exponential moving average in ``memory``; one that is new begins at the parameters.
+
+    The average follows the model to another device or precision; a tensor of another shape begins anew.
+    """
     if averaged is not None or not _is_decay(decay):
         return
     kept = memory.setdefault("average", {})
-    fresh = [name for name, param in params.items() if name not in kept or kept[name].shape != param.shape]
-    known = [name for name in params if name in kept]
-    for name in fresh:
-        kept[name] = params[name].detach().to(_kind(params[name]), copy=True)
+    known = []
+    for name, param in params.items():
+        if name not in kept or kept[name].shape != param.shape:
+            kept[name] = param.detach().to(_kind(param), copy=True)
+            continue
+        known.append(name)
+        if kept[name].dtype != _kind(param) or kept[name].device != param.device:
+            kept[name] = kept[name].to(param.device, _kind(param))
     if known:
         now = [param.to(_kind(param)) if param.dtype in HALF else param for param in (params[name] for name in known)]
         torch._foreach_lerp_([kept[name] for name in known], now, 1 - decay)
@@ -35,7 +42,7 @@ def moving_average(params: Mapping[str, Tensor], memory: dict[str, Any], *, deca
 
 @instrument(
     outputs={
-        "gap": Var((), "loss", "loss minus that of the averaged weights", line=0.0),
+        "gap": Var((), "loss", "loss minus that of the average", line=0.0),
         "distance": Var((), "param", "distance from the averaged weights"),
         "horizon": Var((), "step", "steps that the average looks back"),
     },

@@ -43,9 +43,15 @@ Outputs = dict[str, Any]
 
 @dataclass(frozen=True)
 class Unknown:
-    """In place of an output that has no value at this step: stored as NaN, and why."""
+    """In place of an output that has no value at this step, or not at all places: stored as NaN, and why.
+
+    Args:
+        reason: stored with the output.
+        known: what it has a value for, NaN elsewhere; None where it has none.
+    """
 
     reason: str
+    known: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,10 +246,11 @@ def _plain(setting: Any) -> Any:
 
 def on_host(value: Any) -> np.ndarray:
     """A measured value as float64 on the host; this waits for the device."""
+    value = value.known if isinstance(value, Unknown) else value
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", torch.float64).numpy()
     if isinstance(value, Sequence):
         values = np.asarray([np.nan if item is None else float(item) for item in value])
         mask = [item is None for item in value]
         return np.ma.masked_array(values, mask) if any(mask) else values
-    return np.asarray(np.nan if value is None or isinstance(value, Unknown) else value, dtype=np.float64)
+    return np.asarray(np.nan if value is None else value, dtype=np.float64)

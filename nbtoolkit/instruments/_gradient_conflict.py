@@ -29,16 +29,14 @@ REFERENCE = (
 
 @instrument(
     outputs={
-        "cosine": Var(("task_evaluated", "task_other"), "1", "cosine between the gradients of tasks"),
-        "gradient_norm": Var(("task_evaluated",), "loss/param", "gradient norm of each task", scale="log"),
-        "first_order_change": Var(
-            ("task_evaluated",), "loss", "change of each task's loss in this step, to first order"
-        ),
-        "conflict": Var((), "1", "share of pairs of tasks in conflict"),
-        "condition": Var((), "1", "condition number of the gradients of tasks", scale="log"),
+        "cosine": Var(("task_evaluated", "task_other"), "1", "cosine between gradients of tasks"),
+        "gradient_norm": Var(("task_evaluated",), "loss/param", "gradient norm by task", scale="log"),
+        "first_order_change": Var(("task_evaluated",), "loss", "first-order change of loss by task"),
+        "conflict": Var((), "1", "share of task pairs in conflict"),
+        "condition": Var((), "1", "condition number, task gradients", scale="log"),
         "stability": Var((), "loss/param", "gradient norm of the earlier tasks", scale="log"),
-        "plasticity": Var((), "loss/param", "gradient norm of the task being trained", scale="log"),
-        "opposition": Var((), "1", "cosine between stability and plasticity", line=0.0),
+        "plasticity": Var((), "loss/param", "gradient norm of the present task", scale="log"),
+        "opposition": Var((), "1", "cosine of stability and plasticity", line=0.0),
     },
     cost=lambda settings: 3.0,
     every=20,
@@ -79,10 +77,10 @@ def gradient_conflict(
 
 @instrument(
     outputs={
-        "cosine": Var(("term", "term_other"), "1", "cosine between the gradients of terms of the loss"),
-        "gradient_norm": Var(("term",), "loss/param", "gradient norm of each term of the loss", scale="log"),
-        "conflict": Var((), "1", "share of pairs of terms in conflict"),
-        "condition": Var((), "1", "condition number of the gradients of terms", scale="log"),
+        "cosine": Var(("term", "term_other"), "1", "cosine between gradients of terms"),
+        "gradient_norm": Var(("term",), "loss/param", "gradient norm by term of the loss", scale="log"),
+        "conflict": Var((), "1", "share of term pairs in conflict"),
+        "condition": Var((), "1", "condition number, term gradients", scale="log"),
     },
     every=20,
     reference=REFERENCE,

@@ -20,11 +20,11 @@ NO_RATIO = Unknown("the loss from the beginning has reached 0, so that nothing c
 
 @instrument(
     outputs={
-        "ratio": Var((), "1", "loss on random targets, against the beginning", line=1.0),
-        "probe_accuracy": Var((), "1", "accuracy on random targets"),
-        "fresh_accuracy": Var((), "1", "accuracy on random targets from the beginning"),
-        "probe_loss": Var(("probe_step",), "loss", "loss while learning random targets"),
-        "fresh_loss": Var(("probe_step",), "loss", "the same from the beginning"),
+        "ratio": Var((), "1", "ratio of losses on random targets", line=1.0),
+        "probe_accuracy": Var((), "1", "accuracy on random targets, now"),
+        "fresh_accuracy": Var((), "1", "accuracy on random targets, start"),
+        "probe_loss": Var(("probe_step",), "loss", "loss on random targets, now"),
+        "fresh_loss": Var(("probe_step",), "loss", "loss on random targets, start"),
     },
     cost=lambda s: 2 * (3 * count(s, "steps") + 1),
     every=500,

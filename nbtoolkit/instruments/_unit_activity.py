@@ -18,8 +18,8 @@ NO_HIDDEN = "no layer with a matrix takes in hidden units of the model"
     outputs={
         "total_dormant": Var((), "1", "share of dormant units"),
         "dormant": Var(BY_LAYER, "1", "share of dormant units by layer"),
-        "dead": Var(BY_LAYER, "1", "share of units that are always 0 by layer"),
-        "active": Var(BY_LAYER, "1", "mean share of units above 0 by layer"),
+        "dead": Var(BY_LAYER, "1", "share of dead units by layer"),
+        "active": Var(BY_LAYER, "1", "share of active units by layer"),
         "distinct": Var(BY_LAYER, "1", "share of distinct units by layer"),
     },
     every=50,

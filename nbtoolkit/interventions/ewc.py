@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nbtoolkit.interventions._named import present
 from nbtoolkit.numerics.fisher import LABELS, fisher_diagonal
 from nbtoolkit.numerics.given import is_finite, is_seed, shown
 from nbtoolkit.numerics.loss_at import LossAt
@@ -28,6 +29,9 @@ class EWC:
     F is the mean over examples, where the log posterior of the paper has their sum: their number is in ``strength``.
     The penalty is 0, with gradient 0, at the end of the first task. The `fisher_diag` instrument shows the same F by
     layer.
+
+    Parameters are known by their names: those that a module put in since has are held where its shapes are the same,
+    and those that came with it from the next task's end on. A head that grows cannot be held.
 
     Args:
         model: whose trained parameters are held; it is called in eval mode to find F, and not changed.
@@ -58,8 +62,8 @@ class EWC:
         if not is_seed(seed):
             raise ValueError(f"EWC got seed={shown(seed)}; give a whole number from 0 to 2**64 - 1.")
         self.model, self.strength, self.online, self.labels = model, float(strength), online, labels
-        self._params = {name: param for name, param in model.named_parameters() if param.requires_grad}
-        if not self._params:
+        self._trained = {name for name, param in model.named_parameters() if param.requires_grad}
+        if not self._trained:
             raise ValueError("EWC found no parameter that requires a gradient.")
         self._seed, self._consolidated = int(seed), 0
         self.held: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []  # F and theta* of each task
@@ -75,30 +79,38 @@ class EWC:
             F of this task, by name.
 
         Raises:
-            ValueError: the data cannot be cut into examples, or the loss is no likelihood of classes.
+            ValueError: the data cannot be cut into examples, the loss is no likelihood of classes, or a parameter that
+                is held is gone or has another shape.
         """
-        at = {name: param.detach().requires_grad_(name in self._params) for name, param in _named(self.model).items()}
+        now = self._now()
+        self._trained = {name for name, param in now.items() if param.requires_grad or name in self._trained}
+        at = {name: param.detach().requires_grad_(name in self._trained) for name, param in now.items()}
         seed = self._seed + self._consolidated
         found = fisher_diagonal(LossAt(self.model, data, loss), at, labels=self.labels, seed=seed).diagonal
-        new = {name: found[name] for name in self._params}
+        new = {name: found[name] for name in now if name in self._trained}
         self._consolidated += 1
         if self.online is not None and self.held:
             old = self.held.pop()[0]
-            held = {name: self.online * old[name] + new[name] for name in new}
+            held = {name: self.online * old[name] + part if name in old else part for name, part in new.items()}
         else:
             held = new
-        self.held.append((held, clone(self._params)))
+        self.held.append((held, clone({name: now[name] for name in held})))
         return new
 
     def penalty(self) -> Tensor:
-        """The penalty at the present parameters, a 0-d tensor; 0 as long as nothing was consolidated."""
+        """The penalty at the present parameters, a 0-d tensor; 0 as long as nothing was consolidated.
+
+        Raises:
+            ValueError: a parameter that is held is gone or has another shape.
+        """
+        now = self._now()
         parts = [
-            (fisher[name] * (param - anchor[name]).square()).sum()
+            (part * (now[name] - anchor[name]).square()).sum()
             for fisher, anchor in self.held
-            for name, param in self._params.items()
+            for name, part in fisher.items()
         ]
         if not parts:
-            return torch.zeros((), device=next(iter(self._params.values())).device)
+            return torch.zeros((), device=next(iter(now.values())).device)
         return self.strength / 2 * torch.stack([part.to(parts[0].device) for part in parts]).sum()
 
     def state_dict(self) -> dict[str, Any]:
@@ -111,16 +123,19 @@ class EWC:
         Raises:
             ValueError: that was of other parameters.
         """
+        now = dict(self.model.named_parameters())
         for fisher, _ in state["held"]:
-            if {name: part.shape for name, part in fisher.items()} != {n: p.shape for n, p in self._params.items()}:
+            if any(name not in now or now[name].shape != part.shape for name, part in fisher.items()):
                 raise ValueError("this state is of a model with other parameters; load it for the model it was of.")
 
         def own(held: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            return {name: held[name].to(param, copy=True) for name, param in self._params.items()}
+            return {name: part.to(now[name], copy=True) for name, part in held.items()}
 
         self.held = [(own(fisher), own(anchor)) for fisher, anchor in state["held"]]
+        self._trained |= {name for fisher, _ in self.held for name in fisher}
         self._consolidated = state["ended"]
 
-
-def _named(model: nn.Module) -> dict[str, Tensor]:
-    return dict(model.named_parameters())
+    def _now(self) -> dict[str, Tensor]:
+        """The parameters of the model, among them all that are held."""
+        held = {name: part.shape for fisher, _ in self.held for name, part in fisher.items()}
+        return present(self.model, held, "EWC")

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from nbtoolkit.interventions._named import present, shapes
 from nbtoolkit.numerics.given import is_finite, shown
 from nbtoolkit.numerics.trees import clone
 
@@ -15,7 +16,8 @@ class L2Init:
         regenerate = L2Init(model, 1e-3)
         loss = F.cross_entropy(model(x), y) + regenerate.penalty()
 
-    It is 0 at ``theta_0``, the parameters that required a gradient as they were when this was made.
+    It is 0 at ``theta_0``, the parameters that required a gradient as they were when this was made. They are known by
+    their names, also in a module put in since.
 
     Raises:
         ValueError: the model has no trained parameter, or the strength is negative or not finite.
@@ -27,13 +29,18 @@ class L2Init:
     def __init__(self, model: nn.Module, strength: float) -> None:
         if not (is_finite(strength) and strength >= 0):
             raise ValueError(f"L2Init got strength={shown(strength)}; it must be a finite number, 0 or more.")
-        self.strength = float(strength)
-        self._params = {name: param for name, param in model.named_parameters() if param.requires_grad}
-        if not self._params:
+        self.model, self.strength = model, float(strength)
+        trained = {name: param for name, param in model.named_parameters() if param.requires_grad}
+        if not trained:
             raise ValueError("L2Init found no parameter that requires a gradient.")
-        self.initial = clone(self._params)
+        self.initial = clone(trained)
 
     def penalty(self) -> Tensor:
-        """The penalty at the present parameters, a 0-d tensor."""
-        parts = [(param - self.initial[name]).square().sum() for name, param in self._params.items()]
+        """The penalty at the present parameters, a 0-d tensor.
+
+        Raises:
+            ValueError: a parameter is gone or has another shape.
+        """
+        now = present(self.model, shapes(self.initial), "L2Init")
+        parts = [(now[name] - initial).square().sum() for name, initial in self.initial.items()]
         return self.strength * torch.stack([part.to(parts[0].device) for part in parts]).sum()

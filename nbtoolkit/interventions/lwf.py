@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nbtoolkit.numerics.given import is_finite, shown
+from nbtoolkit.numerics.given import is_finite, is_whole, shown
 
 
 class LwF:
@@ -30,10 +30,12 @@ class LwF:
         model: as it is now; it is copied.
         strength: in front of the penalty, lambda_o of the authors.
         temperature: T; above 1 it weighs the smaller probabilities more.
-        classes: the outputs that the old tasks have, all where none are named.
+        classes: the outputs that the old tasks have; where none are named, all that the copy has, which are the first
+            of a head that has grown since.
 
     Raises:
-        ValueError: the model is no module, the strength is negative, or the temperature is not above 0.
+        ValueError: the model is no module, the strength is negative, the temperature is not above 0, or the classes
+            are no list of outputs.
 
     Source: Li & Hoiem (2016), Learning without forgetting, arXiv:1606.09282, equations 2 and 3.
     """
@@ -49,7 +51,10 @@ class LwF:
             raise ValueError(f"LwF got temperature={shown(temperature)}; it must be a finite number above 0.")
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.strength, self.temperature = float(strength), float(temperature)
-        self.classes = None if classes is None else [int(one) for one in classes]
+        given = classes.tolist() if isinstance(classes, Tensor) else classes
+        if given is not None and not (len(given) and all(is_whole(one, 0) for one in given)):
+            raise ValueError(f"LwF got classes={shown(classes)}; give the places of the old outputs, e.g. range(10).")
+        self.classes = None if given is None else [int(one) for one in given]
 
     def penalty(self, outputs: Tensor, inputs: Any) -> Tensor:
         """How far the outputs are from the old ones on the same inputs, a 0-d tensor.
@@ -57,15 +62,36 @@ class LwF:
         Args:
             outputs: ``(examples, classes, ...)`` of the model in training, scores before the softmax.
             inputs: of the same batch; a tuple or a dict are the model's arguments.
+
+        An output that the copy masks (-inf) does not count. One that is masked only now makes the penalty infinite:
+        name the ``classes``.
+
+        Raises:
+            ValueError: the outputs are fewer than the copy's, of other examples, or fewer than a class named.
         """
         with torch.no_grad():
             if isinstance(inputs, dict):
                 old = self.model(**inputs)
             else:
                 old = self.model(*inputs) if isinstance(inputs, (tuple, list)) else self.model(inputs)
-        if self.classes is not None:
-            old, outputs = old[:, self.classes], outputs[:, self.classes]
+        old, outputs = self._shared(old, outputs)
         told = F.log_softmax(old / self.temperature, 1)
         found = F.log_softmax(outputs / self.temperature, 1)
-        apart = F.kl_div(found, told, reduction="none", log_target=True).sum(1)
+        shares = told.exp()
+        apart = (shares * (told - found).masked_fill(shares == 0, 0)).sum(1)
         return self.strength * apart.mean()
+
+    def _shared(self, old: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The outputs that are held, of the copy and of the model."""
+        classes = range(old.shape[1]) if self.classes is None else self.classes
+        fewer = min(old.shape[1], outputs.shape[1] if outputs.ndim == old.ndim else 0)
+        alike = outputs.shape[:1] == old.shape[:1] and outputs.shape[2:] == old.shape[2:]
+        if max(classes) >= fewer or not alike:
+            raise ValueError(
+                f"LwF got outputs {tuple(outputs.shape)}, where the old model gives {tuple(old.shape)}; they must be "
+                f"{'all there' if self.classes is None else 'there up to ' + str(max(classes))} for the same examples "
+                "(classes= names the outputs to hold)."
+            )
+        if self.classes is None:
+            return old, outputs[:, : len(classes)]
+        return old[:, self.classes], outputs[:, self.classes]

@@ -59,7 +59,7 @@ class Reservoir:
                 them, all with the examples as their first dim.
 
         Raises:
-            ValueError: there is no tensor, their lengths differ, or they are of another form than before.
+            ValueError: there is no tensor, their lengths differ, or they are of another form or dtype than before.
         """
         leaves, form = tree.tree_flatten(batch)
         self._check(leaves, form)
@@ -130,3 +130,6 @@ class Reservoir:
             leaf.shape[1:] != kept.shape[1:] for leaf, kept in zip(leaves, self._kept, strict=True)
         )):  # fmt: skip
             raise ValueError("add() got examples of another form or shape than those that are kept.")
+        for kept, leaf in zip(self._kept, leaves, strict=False):
+            if leaf.dtype != kept.dtype:
+                raise ValueError(f"add() got {leaf.dtype} where {kept.dtype} is kept; convert it to one dtype first.")

@@ -60,3 +60,12 @@ def test_what_is_missing_is_named() -> None:
         transfer(STREAM, experts=[1])
     with pytest.raises(TypeError, match="the expert on 'a' is several runs"):
         transfer(STREAM, experts={"a": [STREAM, STREAM]})
+
+
+def test_a_task_that_has_just_begun_does_not_count_yet() -> None:
+    on_a, on_b = (0.2 + 0.4 + 0.6 + 0.8) / 1.0, (0.1 + 0.3) / 0.2
+    for rows, expected in ((5, on_a), (6, (on_a + on_b) / 2)):
+        found = transfer(STREAM.isel(step=slice(0, rows)), experts=EXPERTS)["relative_performance"]
+        assert float(found) == pytest.approx(expected, abs=1e-12)
+    only = transfer(STREAM.isel(step=slice(0, 1)), experts=EXPERTS)["relative_performance"]
+    assert only.attrs["unknown"] == "'a' was evaluated less than twice while it was trained"

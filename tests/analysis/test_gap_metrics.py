@@ -158,3 +158,30 @@ def test_the_gap_lies_between_what_the_matrix_shows() -> None:
 def test_gaps_of_nothing_are_refused(stream: xarray.Dataset, tolerance: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         stability_gaps(stream, tolerance=tolerance)
+
+
+def test_a_record_that_goes_on_gives_the_metrics_of_what_has_been() -> None:
+    """Tasks to come are NaN, as `stability_gap` leaves them out: "b" up to step 2, "c" up to step 6."""
+    begun = np.arange(9)[:, None] >= [0, 2, 6]
+    stream = WORKED.assign(accuracy=WORKED["accuracy"].where(xarray.DataArray(begun, dims=WORKED["accuracy"].dims)))
+    metrics = ("windowed_forgetting", "windowed_plasticity", "min_accuracy", "worst_case_accuracy", "gap_depth")
+    wanted = {
+        2: [0.0, 0.8 / 2, NAN, 0.9, NAN],  # "a" at its end: of "b" no model was measured yet
+        3: [0.5 / 2, (0.8 + 0.4) / 2, 0.4, 0.5 / 2 + 0.4 / 2, 0.5],
+        6: [0.5 / 3, (0.8 + 0.5 + 0.0) / 3, 0.4, 0.8 / 2 + 0.4 / 2, 0.5],  # "c" has begun
+        7: [(0.5 + 0.5) / 3, (0.8 + 0.5 + 0.3) / 3, (0.4 + 0.3) / 2, 0.5 / 3 + 2 / 3 * 0.35, (0.5 + 0.3 + 0.5) / 3],
+    }
+    for step, values in wanted.items():
+        found = transfer(stream.isel(step=slice(0, step + 1)), window=3)
+        assert [float(found[name]) for name in metrics] == pytest.approx(values, abs=1e-12, nan_ok=True), step
+    assert stability_gaps(stream.isel(step=slice(0, 7)))["gap_depth"].count() == 1
+
+
+def test_a_task_that_was_not_evaluated_any_more_is_no_task_to_come() -> None:
+    accuracy = WORKED["accuracy"].copy()
+    accuracy.loc[{"step": [7, 8], "task_evaluated": "b"}] = NAN
+    for name in ("min_accuracy", "worst_case_accuracy"):
+        found = transfer(WORKED.assign(accuracy=accuracy))[name]
+        assert found.attrs["unknown"] == "'b' was not evaluated after it was learned"
+    found = transfer(WORKED.assign(accuracy=accuracy * NAN))
+    assert found["windowed_forgetting"].attrs["unknown"] == "no task was evaluated"

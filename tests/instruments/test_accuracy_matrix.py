@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+import nbtoolkit
 from nbtoolkit.instruments import Tasks, TasksAt, Unknown, accuracy_matrix
 from nbtoolkit.numerics.tasks import Episode
 from tests.instruments.streams import identity, parameters, sign_tasks, tasks_at
@@ -119,3 +120,39 @@ def test_another_architecture_is_refused(averaged: Any, message: str) -> None:
     model = identity()
     with pytest.raises(ValueError, match=message):
         accuracy_matrix(tasks_at(model, ("larger", 0, 9)), parameters(model), {}, averaged=averaged)
+
+
+def test_outputs_that_are_nan_are_told() -> None:
+    model: Any = identity()
+    tasks = sign_tasks()
+    tasks["few"] = (torch.full((10, 2), NAN).double(), tasks["few"][1])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+
+    def step() -> None:
+        model(torch.ones(1, 2).double()).sum().backward()
+        optimizer.step()
+
+    with nbtoolkit.watch(model, optimizer, tasks=tasks, instruments=[accuracy_matrix]) as run:
+        with run.task("larger"):
+            step()
+        with torch.no_grad():
+            model.weight.fill_(NAN)
+        with run.task("smaller"):
+            step()
+    matrix = run["accuracy_matrix"]
+    np.testing.assert_array_equal(matrix["accuracy"][-1], [[1, 0, NAN], [NAN] * 3])
+    told = matrix["accuracy"].attrs["not_measured"]
+    assert "after 'larger' the model's outputs are NaN on 'few' (1 times" in told
+    assert "after 'smaller' the model's outputs are NaN on 'larger', 'smaller', 'few' (1 times" in told
+    assert "the model's outputs are NaN on 'few'" in matrix["initial_accuracy"].attrs["not_measured"]
+
+
+def test_of_numbers_nothing_is_said_and_of_nan_the_rest_is_known() -> None:
+    model = identity()
+    whole = accuracy_matrix.measure(tasks_at(model, ("larger", 0, 30)), parameters(model), {})
+    assert not isinstance(whole["accuracy"], Unknown)
+    tasks = sign_tasks()
+    tasks["few"] = (torch.full((10, 2), NAN).double(), tasks["few"][1])
+    stream = TasksAt(model, Tasks(tasks))
+    stream.episodes.append(Episode("larger", "larger", 0, 30))
+    np.testing.assert_array_equal(accuracy_matrix(stream, parameters(model), {})["accuracy"], [[1, 0, NAN]])

@@ -138,3 +138,29 @@ def test_the_decay_scales_with_the_batch(factor: int) -> None:
         return distance
 
     assert error(0.0025) < 0.6 * error(0.005) < 0.01
+
+
+def test_the_average_follows_the_model_to_another_precision() -> None:
+    follow = averaged_weights_gap.follow
+    assert follow is not None
+    memory: dict[str, Any] = {}
+    follow({"w": torch.zeros(3)}, memory, decay=0.5, averaged=None)
+    ones = {"w": torch.ones(3, dtype=torch.float64)}
+    follow(ones, memory, decay=0.5, averaged=None)
+    torch.testing.assert_close(memory["average"]["w"], torch.full((3,), 0.5, dtype=torch.float64))
+    follow({"w": torch.ones(3, device="meta")}, memory, decay=0.5, averaged=None)
+    assert memory["average"]["w"].device.type == "meta"
+
+    problem = problems.mlp()
+    item = averaged_weights_gap.using(every=1)
+    model, optimizer = problem.model, problem.optimizer
+    with nbtoolkit.watch(model, optimizer, instruments=[item], budget=1e6) as run:
+        problem.train(3)
+        model.double()
+        for _ in range(3):
+            optimizer.zero_grad()
+            F.cross_entropy(model(X.double()), Y).backward()
+            optimizer.step()
+    found = run["averaged_weights_gap"]["distance"].values
+    assert len(found) == 6
+    assert (found[1:] > 0).all()

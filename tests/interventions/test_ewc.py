@@ -149,6 +149,64 @@ def test_a_loaded_state_holds_the_same() -> None:
         EWC(nn.Linear(2, 2), 1.0).load_state_dict(state)
 
 
+def network() -> Any:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 4)).double()
+
+
+def test_a_module_of_the_same_shapes_takes_the_place_of_the_one_held() -> None:
+    model = network()
+    ewc = EWC(model, 2.0)
+    fisher, anchor = ewc.consolidate(data()), copied(model)
+    model[2] = nn.Linear(6, 4).double()
+    at = copied(model)
+    expected = sum((fisher[name] * (at[name] - anchor[name]) ** 2).sum() for name in at)
+    assert expected > 0
+    penalty = ewc.penalty()
+    torch.testing.assert_close(penalty.detach(), expected)
+    penalty.backward()
+    torch.testing.assert_close(model[2].weight.grad, 2 * fisher["2.weight"] * (at["2.weight"] - anchor["2.weight"]))
+
+
+def test_a_head_that_was_held_and_has_grown_or_gone_is_named() -> None:
+    model = network()
+    ewc = EWC(model, 2.0)
+    model[2] = nn.Linear(6, 7).double()
+    ewc.consolidate(data())  # nothing was held before
+    state = ewc.state_dict()
+    model[2] = nn.Linear(6, 8).double()
+    grown = r"2.weight is \(8, 6\) and was \(7, 6\); 2.bias is \(8,\) and was \(7,\). Build the model with all its"
+    for call in (ewc.penalty, lambda: ewc.consolidate(data())):
+        with pytest.raises(ValueError, match=grown):
+            call()
+    with pytest.raises(ValueError, match="of a model with other parameters"):
+        ewc.load_state_dict(state)
+    model[2] = nn.Identity()
+    with pytest.raises(ValueError, match=r"as they were: 2.weight is gone; 2.bias is gone"):
+        ewc.penalty()
+
+
+@pytest.mark.parametrize("online", [None, 0.5])
+def test_what_came_later_is_held_from_the_next_end_on(online: float | None) -> None:
+    model = network()
+    model[0].requires_grad_(False)
+    ewc = EWC(model, 2.0, online=online)
+    first = ewc.consolidate(data())
+    assert list(first) == ["2.weight", "2.bias"]
+    model[0].requires_grad_(True)
+    model.append(nn.Linear(4, 4).double())
+    second = ewc.consolidate(data(1))
+    assert list(second) == list(copied(model))
+    fisher = ewc.held[-1][0]
+    old = 0.0 if online is None else online * first["2.weight"]
+    torch.testing.assert_close(fisher["2.weight"], second["2.weight"] + old)
+    torch.testing.assert_close(fisher["0.weight"], second["0.weight"])
+    move(model)
+    other = EWC(model, 2.0, online=online)
+    other.load_state_dict(ewc.state_dict())
+    assert other.penalty() == ewc.penalty() > 0
+
+
 WORD: Any = "much"
 
 

@@ -97,6 +97,58 @@ def test_inputs_may_be_several_arguments() -> None:
     assert torch.equal(distil.penalty(a, (a, b)), distil.penalty(a, {"a": a, "b": b}))
 
 
+class Masked(nn.Module):
+    """Only the first outputs compete."""
+
+    def __init__(self, allowed: int) -> None:
+        super().__init__()
+        self.linear, self.allowed = network(), allowed
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x).masked_fill(torch.arange(5) >= self.allowed, -torch.inf)
+
+
+def test_masked_outputs_count_nothing() -> None:
+    model, x = Masked(3), torch.randn(9, 6).double()
+    old = model(x).detach()
+    distil = LwF(model)
+    moved(model)
+    found = distil.penalty(model(x), x)
+    expected = authors(old[:, :3], model(x)[:, :3], 2.0) - authors(old[:, :3], old[:, :3], 2.0)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(gradient(found, model), gradient(expected, model))
+    model.allowed = 5  # open now: what they take is taken from the old ones
+    opened = authors(old, model(x), 2.0) - authors(old[:, :3], old[:, :3], 2.0)
+    torch.testing.assert_close(distil.penalty(model(x), x), opened)
+    model.allowed = 2
+    assert distil.penalty(model(x), x) == torch.inf
+
+
+def test_a_head_that_has_grown_is_held_on_its_first_outputs() -> None:
+    model, x = network(), torch.randn(9, 6).double()
+    distil, old = LwF(model), model(x).detach()
+    assert abs(distil.penalty(torch.cat([old, torch.randn(9, 2).double()], 1), x)) < 1e-15
+    grown = torch.randn(9, 7).double()
+    torch.testing.assert_close(distil.penalty(grown, x), distil.penalty(grown[:, :5], x))
+    assert distil.penalty(grown, x) > 0
+
+
+def test_outputs_that_cannot_be_held_are_refused() -> None:
+    model, x = network(), torch.randn(9, 6).double()
+    for classes, outputs, message in (
+        (None, torch.zeros(9, 4), r"outputs \(9, 4\), where the old model gives \(9, 5\); they must be all there"),
+        (None, torch.zeros(8, 5), "for the same examples"), (None, torch.zeros(9), "all there"),
+        ([0, 4], torch.zeros(9, 4), "there up to 4"), ([0, 6], torch.zeros(9, 7), "there up to 6"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            LwF(model, classes=classes).penalty(outputs, x)
+    bad_ones: list[Any] = [[], [-1], [0.5], [True]]
+    for bad in bad_ones:
+        with pytest.raises(ValueError, match="classes="):
+            LwF(model, classes=bad)
+    assert LwF(model, classes=torch.tensor([0, 2])).classes == [0, 2]  # type: ignore[arg-type]
+
+
 MODEL: Any = "model"
 
 

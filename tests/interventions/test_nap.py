@@ -67,6 +67,44 @@ def test_without_a_direction_nothing_moves() -> None:
     assert torch.equal(model[1].weight, torch.zeros(3, 3))
 
 
+def test_the_scales_of_a_normalisation_over_several_dims_are_no_weights() -> None:
+    model: Any = nn.Sequential(nn.Conv2d(1, 2, 1), nn.LayerNorm([2, 3, 3]))
+    nap = NaP(model)
+    assert len(nap.norms) == 1
+    with torch.no_grad():
+        model[1].weight.mul_(3)
+    nap.project()
+    assert torch.equal(model[1].weight, torch.full((2, 3, 3), 3.0))
+
+
+def test_under_weight_norm_the_norm_of_the_weight_itself_is_kept() -> None:
+    torch.manual_seed(0)
+    model: Any = nn.utils.parametrizations.weight_norm(nn.Linear(6, 4)).double()
+    nap, norm = NaP(model), model.weight.norm().item()
+    parts = model.parametrizations.weight
+    length = parts.original1.norm().item()
+    with torch.no_grad():
+        parts.original0.mul_(torch.tensor([[1.0], [2.0], [3.0], [4.0]]))
+        parts.original1.add_(torch.randn(4, 6))
+    assert abs(model.weight.norm() / norm - 1) > 0.5
+    nap.project()
+    assert model.weight.norm().item() == pytest.approx(norm, rel=1e-12)
+    assert parts.original1.norm().item() == pytest.approx(length, rel=1e-12)
+
+
+def test_weights_are_known_by_name() -> None:
+    model = network()
+    nap = NaP(model)
+    old, model[7] = model[7].weight.norm().item(), nn.Linear(16, 3)
+    with torch.no_grad():
+        model[7].weight.mul_(5)
+    nap.project()
+    assert model[7].weight.norm().item() == pytest.approx(old, rel=1e-6)
+    model[7] = nn.Linear(16, 4)
+    with pytest.raises(ValueError, match=r"NaP holds .* 7.weight is \(4, 16\) and was \(3, 16\)"):
+        nap.project()
+
+
 def test_a_model_without_weights_is_refused() -> None:
     with pytest.raises(ValueError, match="no trained weight with two dims or more"):
         NaP(nn.LayerNorm(3))

@@ -56,6 +56,17 @@ def test_regeneration_leaves_frozen_parameters_out() -> None:
         L2Init(model.requires_grad_(False), 1.0)
 
 
+def test_regeneration_knows_parameters_by_name() -> None:
+    model = network()
+    pull, old = L2Init(model, 1.0), model[3]
+    model[3] = nn.Linear(12, 5).double()
+    expected = (model[3].weight - old.weight).square().sum() + (model[3].bias - old.bias).square().sum()
+    torch.testing.assert_close(pull.penalty(), expected)
+    model[3] = nn.Linear(12, 7).double()
+    with pytest.raises(ValueError, match=r"L2Init holds .* 3.weight is \(7, 12\) and was \(5, 12\); 3.bias is"):
+        pull.penalty()
+
+
 # -- spectrum ----------------------------------------------------------------------------------
 
 
@@ -153,6 +164,65 @@ def test_a_weight_of_zeros_has_the_singular_value_zero() -> None:
     assert penalty == 1
     assert model.weight.grad is not None
     assert model.weight.grad.isfinite().all()
+
+
+MATRICES = {
+    "zero": torch.zeros(4, 4),
+    "small": torch.full((4, 4), 1e-20),
+    "without the direction found": torch.diag(torch.tensor([0.0, 2.0, 0.0, 0.0])),
+    "not finite": torch.full((4, 4), float("nan")),
+}
+
+
+@pytest.mark.parametrize("was", MATRICES)
+def test_after_any_weight_the_next_one_counts(was: str) -> None:
+    model: Any = nn.Linear(4, 4, bias=False)
+    regulariser = SpectralReg(model, 1.0, power=1)
+    with torch.no_grad():
+        for weight in (MATRICES[was], torch.diag(torch.tensor([3.0, 0.0, 0.0, 1.0]))):
+            model.weight.copy_(weight)
+            for _ in range(30):
+                (found,) = regulariser.singular_values()
+    assert found.item() == pytest.approx(3, rel=1e-4)
+    (gradient,) = torch.autograd.grad(regulariser.penalty(), model.weight)
+    torch.testing.assert_close(gradient, torch.diag(torch.tensor([4.0, 0, 0, 0])), rtol=1e-3, atol=1e-3)
+
+
+def test_a_weight_that_begins_as_zero_counts_when_it_moves() -> None:
+    model: Any = nn.Linear(4, 4, bias=False)
+    nn.init.zeros_(model.weight)
+    regulariser = SpectralReg(model, 1.0)
+    with torch.no_grad():
+        model.weight.copy_(3 * torch.eye(4))
+    assert regulariser.penalty().item() == pytest.approx((3**2 - 1) ** 2, rel=1e-5)
+
+
+def test_a_weight_of_tiny_entries_is_followed() -> None:
+    model: Any = nn.Linear(6, 6, bias=False).double()
+    with torch.no_grad():
+        model.weight.mul_(1e-12)
+    (found,) = SpectralReg(model, 1.0, rounds=2000).singular_values()
+    torch.testing.assert_close(found, torch.linalg.matrix_norm(model.weight, ord=2), rtol=1e-9, atol=0)
+
+
+def test_scales_of_several_dims_count_once() -> None:
+    model: Any = nn.LayerNorm([2, 3]).double()
+    with torch.no_grad():
+        model.weight.mul_(2)
+        model.bias.fill_(0.5)
+    assert SpectralReg(model, 1.0).penalty().item() == pytest.approx((2**2 - 1) ** 2 + (6 * 0.5**2) ** 2, rel=1e-12)
+
+
+def test_the_spectrum_is_that_of_the_model_as_it_is_now() -> None:
+    model = network()
+    regulariser = SpectralReg(model, 0.3, rounds=2000)
+    model[3] = nn.Linear(12, 5).double()
+    torch.testing.assert_close(regulariser.penalty(), 0.3 * exact(model, 2), rtol=1e-12, atol=0)
+    model.float()
+    torch.testing.assert_close(regulariser.penalty(), 0.3 * exact(model, 2).float(), rtol=1e-5, atol=0)
+    model[3] = nn.Linear(12, 7)
+    with pytest.raises(ValueError, match=r"SpectralReg holds .* 3.weight is \(7, 12\) and was \(5, 12\)"):
+        regulariser.penalty()
 
 
 WORD: Any = "much"

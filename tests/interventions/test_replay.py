@@ -159,3 +159,11 @@ def test_another_form_is_refused_and_an_empty_memory_says_so() -> None:
         memory.add(torch.zeros(2, 3))
     with pytest.raises(ValueError, match="the memory is empty"):
         Reservoir(2).sample(1)
+
+
+def test_another_dtype_is_refused() -> None:
+    memory = filled(4, 4)
+    with pytest.raises(ValueError, match=r"got torch.float32 where torch.int64 is kept; convert it"):
+        memory.add(torch.ones(2, 3), torch.tensor([0.5, 0.7]))
+    assert memory.seen == 4
+    assert memory.sample(4)[1].sort().values.tolist() == [0, 1, 2, 3]
