@@ -60,9 +60,12 @@ def windowed_plasticity(curves: Curves, window: int) -> float:
     return float(np.mean(_largest_changes(curves, window, 1.0)))
 
 
-def gap_depth(curves: Curves) -> float:
-    """Mean depth of the gaps, over each visit and each task learned before it: see `Gap`."""
-    found = [gap.depth for _, _, gap in gaps(curves)]
+def gap_recovered(curves: Curves) -> float:
+    """Mean of what was lost and came back within a visit, over each visit and each task learned before it: see `Gap`.
+
+    What stays lost is forgetting, and no part of it.
+    """
+    found = [gap.recovered for _, _, gap in gaps(curves)]
     if not found:
         raise NotKnown(ONE_TASK)
     return float(np.mean(found))
@@ -75,6 +78,8 @@ class Gap:
     Args:
         level: A at the last measurement up to the begin of the visit.
         depth: level minus the lowest A within the visit; 0 where it does not fall.
+        recovered: of that depth what comes back within the visit: the highest A after the lowest, at most the level,
+            minus the lowest.
         lowest_at: steps from the begin of the visit to the first of the lowest A.
         area: integral of max(0, level - A) over the steps of the visit, by trapezoids.
         recovered_at: steps from the begin to the first A from the lowest on that is above level - tolerance; 0 where A
@@ -83,6 +88,7 @@ class Gap:
 
     level: float
     depth: float
+    recovered: float
     lowest_at: float
     area: float
     recovered_at: float
@@ -113,9 +119,10 @@ def _gap(level: float, steps: np.ndarray, accuracy: np.ndarray, begin: float, to
     since = np.concatenate([[0.0], steps - begin])
     below = np.concatenate([[0.0], np.maximum(0.0, level - accuracy)])
     back = np.flatnonzero(accuracy[lowest:] >= level - tolerance)
-    recovered = 0.0 if depth <= tolerance else float(steps[lowest + back[0]]) - begin if len(back) else np.nan
+    recovered_at = 0.0 if depth <= tolerance else float(steps[lowest + back[0]]) - begin if len(back) else np.nan
+    recovered = max(0.0, min(level, float(accuracy[lowest:].max())) - float(accuracy[lowest]))
     area = float((np.diff(since) * (below[1:] + below[:-1]) / 2).sum())
-    return Gap(level, depth, float(steps[lowest]) - begin, area, recovered)
+    return Gap(level, depth, min(depth, recovered), float(steps[lowest]) - begin, area, recovered_at)
 
 
 def _minima(curves: Curves) -> dict[int, float]:
@@ -151,6 +158,9 @@ def _largest_changes(curves: Curves, window: int, sign: float) -> list[float]:
         steps, accuracy = curves.measured(task)
         if not len(steps):
             continue  # it is still to come
+        hole = float(np.diff(steps).max(initial=0.0))
+        if hole >= window:
+            raise NotKnown(f"accuracies are up to {hole:g} steps apart, which is more than the window of {window}")
         largest = 0.0
         for apart in itertools.count(1):
             near = steps[apart:] - steps[:-apart] < window

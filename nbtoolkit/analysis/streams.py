@@ -20,6 +20,7 @@ FORMS = (
 NO_MATRIX = "no accuracy matrix was recorded; attach instruments.accuracy_matrix"
 NO_CURVES = "no accuracy within the tasks was recorded; attach instruments.stability_gap"
 NO_BOUNDARY = "no boundary between tasks is known"
+NO_TASKS = "the run was given no tasks: watch(..., tasks={name: (inputs, targets)})"
 NOT_ENDED = "no task was trained to its end"
 
 
@@ -220,6 +221,8 @@ def task_of(label: str, tasks: Sequence[str]) -> int:
 
 def _matrix(ds: "xarray.Dataset") -> Matrix | str:
     """The matrix as known at the last step."""
+    if not ds.sizes["task_evaluated"]:
+        return NO_TASKS
     if "step" in ds.dims:
         if not ds.sizes["step"]:
             return NOT_ENDED
@@ -243,6 +246,8 @@ def _matrix(ds: "xarray.Dataset") -> Matrix | str:
 def _curves(ds: "xarray.Dataset", boundaries: "xarray.Dataset | None") -> Curves | str:
     if not ds.sizes["step"]:
         return NO_CURVES
+    if not ds.sizes["task_evaluated"]:
+        return NO_TASKS
     ds = ds.sortby("step")
     tasks, steps = _names(ds, "task_evaluated"), ds["step"].values.astype(float)
     values = ds["accuracy"].transpose("step", "task_evaluated").values.astype(float)

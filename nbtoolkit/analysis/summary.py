@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nbtoolkit.analysis.transfer import transfer
+
 if TYPE_CHECKING:
     import xarray
 
@@ -19,7 +21,7 @@ def summary(ds: "xarray.Dataset", dim: str = "run") -> "xarray.Dataset":
     the standard error is it over sqrt(n).
 
     Args:
-        ds: what `transfer` gives, or any Dataset with this dim.
+        ds: what `transfer` gives, any Dataset with this dim, or runs as `transfer` takes them.
         dim: along which the runs lie.
 
     Returns:
@@ -30,6 +32,8 @@ def summary(ds: "xarray.Dataset", dim: str = "run") -> "xarray.Dataset":
     """
     import xarray
 
+    if not isinstance(ds, xarray.Dataset):
+        ds = transfer(ds)
     having = {str(name): var for name, var in ds.data_vars.items() if dim in var.dims}
     if not having:
         dims = ", ".join(map(str, ds.dims)) or "none"

@@ -28,7 +28,7 @@ OF_MATRIX = {
 OF_CURVES = {
     "min_accuracy": "average minimum accuracy (min-ACC)",
     "worst_case_accuracy": "worst-case accuracy (WC-ACC)",
-    "gap_depth": "mean depth of the stability gaps",
+    "gap_recovered": "stability gap: lost and recovered",
 }
 OF_WINDOWS = {
     "windowed_forgetting": "windowed forgetting (WF), {window} steps",
@@ -39,7 +39,8 @@ OF_EXPERTS = {
     "sample_efficiency": "sample efficiency against experts",
 }
 OF_GAPS = {
-    "gap_depth": ("depth of the gap", "1"),
+    "gap_depth": ("depth of the fall", "1"),
+    "gap_recovered": ("what came back of it", "1"),
     "gap_area": ("accuracy lost, summed over steps", "step"),
     "lowest_at": ("steps to the lowest accuracy", "step"),
     "recovered_at": ("steps to recovery", "step"),
@@ -56,9 +57,9 @@ def transfer(
     From the accuracy matrix (instrument ``accuracy_matrix``): ``average_accuracy, backward_transfer, forward_transfer,
     forgetting_from_best, forgetting_from_first, learning_accuracy, average_incremental_accuracy,
     performance_maintenance``, and with ``reference`` ``intransigence``. From the accuracy within the tasks
-    (``stability_gap``): ``min_accuracy, worst_case_accuracy, gap_depth, windowed_forgetting, windowed_plasticity``, and
-    with ``experts`` ``relative_performance, sample_efficiency``. Each has its definition and source in its attributes.
-    A running record gives the metrics of what has ended. The ratios and contrasts between neighbouring evaluations that
+    (``stability_gap``): ``min_accuracy, worst_case_accuracy, gap_recovered, windowed_forgetting,
+    windowed_plasticity``, and with ``experts`` ``relative_performance, sample_efficiency``. Each has its definition and
+    source in its attributes. A running record gives the metrics of what has ended. The ratios and contrasts between neighbouring evaluations that
     New et al. (2022) call forward and backward transfer are not among them.
 
     Args:
@@ -91,9 +92,9 @@ def stability_gaps(runs: Any, *, tolerance: float = 0.02) -> "xarray.Dataset":
         tolerance: how far below its level an accuracy counts as recovered.
 
     Returns:
-        ``gap_depth, gap_area, lowest_at, recovered_at, level``, see `gap_metrics.Gap`, over the leading dims,
-        ``task_trained`` (the visit) and ``task_evaluated``. NaN for tasks not learned by then, and for a recovery that
-        did not come.
+        ``gap_depth, gap_recovered, gap_area, lowest_at, recovered_at, level``, see `gap_metrics.Gap`, over the leading
+        dims, ``task_trained`` (the visit) and ``task_evaluated``. NaN for tasks not learned by then, and for a
+        recovery that did not come.
 
     Raises:
         TypeError: the runs have another form.
@@ -116,7 +117,7 @@ def stability_gaps(runs: Any, *, tolerance: float = 0.02) -> "xarray.Dataset":
         for visit, task, gap in each:
             where = (*place, labels.index(visit.label), names.index(curves.tasks[task]))
             for key in OF_GAPS:
-                values[key][where] = getattr(gap, key.replace("gap_", ""))
+                values[key][where] = getattr(gap, key.removeprefix("gap_"))
     every = (*dims, "task_trained", "task_evaluated")
     return xarray.Dataset(
         {key: (every, values[key], {"long_name": name, "units": units}) for key, (name, units) in OF_GAPS.items()},

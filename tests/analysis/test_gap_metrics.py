@@ -21,7 +21,7 @@ def test_the_worst_of_a_case_worked_by_hand() -> None:
     found = transfer(WORKED, window=3)
     assert float(found["min_accuracy"]) == pytest.approx((0.4 + 0.3) / 2, abs=1e-12)
     assert float(found["worst_case_accuracy"]) == pytest.approx(0.7 / 3 + 2 / 3 * 0.35, abs=1e-12)
-    assert float(found["gap_depth"]) == pytest.approx((0.5 + 0.3 + 0.5) / 3, abs=1e-12)
+    assert float(found["gap_recovered"]) == pytest.approx((0.4 + 0.25 + 0.3) / 3, abs=1e-12)
     falls, rises = (0.5 + 0.5 + 0.0) / 3, (0.8 + 0.5 + 0.5) / 3
     assert float(found["windowed_forgetting"]) == pytest.approx(falls, abs=1e-12)
     assert float(found["windowed_plasticity"]) == pytest.approx(rises, abs=1e-12)
@@ -38,14 +38,24 @@ def test_the_gaps_of_a_case_worked_by_hand() -> None:
         return {str(key): float(found[key].sel(task_trained=visit, task_evaluated=task)) for key in found}
 
     assert of("b", "a") == pytest.approx(
-        {"gap_depth": 0.5, "gap_area": 0.25 + 0.4 + 0.25 + 0.15, "lowest_at": 1, "recovered_at": 4, "level": 0.9},
+        {
+            "gap_depth": 0.5, "gap_recovered": 0.4, "gap_area": 0.25 + 0.4 + 0.25 + 0.15, "lowest_at": 1,
+            "recovered_at": 4, "level": 0.9,
+        },
         abs=1e-12,
-    )
+    )  # fmt: skip
     assert of("c", "a") == pytest.approx(
-        {"gap_depth": 0.3, "gap_area": 0.15 + 0.175, "lowest_at": 1, "recovered_at": 2, "level": 0.8}, abs=1e-12
-    )
+        {
+            "gap_depth": 0.3, "gap_recovered": 0.25, "gap_area": 0.15 + 0.175, "lowest_at": 1, "recovered_at": 2,
+            "level": 0.8,
+        },
+        abs=1e-12,
+    )  # fmt: skip
     assert of("c", "b") == pytest.approx(
-        {"gap_depth": 0.5, "gap_area": 0.25 + 0.35, "lowest_at": 1, "recovered_at": NAN, "level": 0.8},
+        {
+            "gap_depth": 0.5, "gap_recovered": 0.3, "gap_area": 0.25 + 0.35, "lowest_at": 1, "recovered_at": NAN,
+            "level": 0.8,
+        },
         abs=1e-12, nan_ok=True,
     )  # fmt: skip
     for visit, task in (("a", "a"), ("a", "b"), ("b", "b"), ("b", "c"), ("c", "c")):
@@ -91,9 +101,9 @@ def test_a_learner_that_never_falls() -> None:
     found = transfer(perfect)
     ones = ("min_accuracy", "worst_case_accuracy")
     assert [float(found[name]) for name in ones] == [1, 1]
-    assert float(found["gap_depth"]) == float(found["windowed_forgetting"]) == 0
+    assert float(found["gap_recovered"]) == float(found["windowed_forgetting"]) == 0
     gaps = stability_gaps(perfect).sel(task_trained="b", task_evaluated="a")
-    assert [float(gaps[name]) for name in ("gap_depth", "gap_area", "recovered_at")] == [0, 0, 0]
+    assert [float(gaps[name]) for name in ("gap_depth", "gap_recovered", "gap_area", "recovered_at")] == [0] * 4
 
 
 def test_a_single_task_has_no_worst_but_its_own() -> None:
@@ -110,7 +120,7 @@ def test_without_boundaries_the_windowed_metrics_hold() -> None:
         found = transfer(stream, window=3)
         assert float(found["windowed_forgetting"]) == pytest.approx(1 / 3, abs=1e-12)
         assert float(found["windowed_plasticity"]) == pytest.approx(0.6, abs=1e-12)
-        for name in ("min_accuracy", "worst_case_accuracy", "gap_depth"):
+        for name in ("min_accuracy", "worst_case_accuracy", "gap_recovered"):
             assert found[name].attrs["unknown"] == "no boundary between tasks is known"
         with pytest.raises(ValueError, match="no boundary between tasks is known"):
             stability_gaps(stream)
@@ -129,14 +139,24 @@ def by_definition(steps: np.ndarray, accuracy: np.ndarray, window: int, sign: fl
 @pytest.mark.parametrize("window", [2, 5, 30, 1000])
 def test_windows_are_of_steps_whatever_the_cadence(window: int) -> None:
     random = np.random.default_rng(window)
-    steps = np.cumsum(random.integers(1, 8, 60))
+    steps = np.cumsum(random.integers(1, min(window, 8), 60))
     a, b = random.random((2, 60))
-    a[random.random(60) < 0.2] = NAN
+    if window > 8:
+        a[random.random(60) < 0.2] = NAN
     found = transfer(curves(list(steps), a=list(a), b=list(b)), window=window)
     known = ~np.isnan(a)
     for name, sign in (("windowed_forgetting", -1.0), ("windowed_plasticity", 1.0)):
         each = [by_definition(steps[known], a[known], window, sign), by_definition(steps, b, window, sign)]
         assert float(found[name]) == pytest.approx(np.mean(each), abs=1e-12)
+
+
+def test_a_window_that_no_measurements_fill_gives_no_number() -> None:
+    found = transfer(curves([0, 3, 4, 11, 12], a=[0.1, 0.9, 0.2, 0.8, 0.3]), window=5)
+    for name in ("windowed_forgetting", "windowed_plasticity"):
+        assert np.isnan(found[name])
+        assert found[name].attrs["unknown"] == (
+            "accuracies are up to 7 steps apart, which is more than the window of 5"
+        )
 
 
 def test_the_gap_lies_between_what_the_matrix_shows() -> None:
@@ -164,12 +184,12 @@ def test_a_record_that_goes_on_gives_the_metrics_of_what_has_been() -> None:
     """Tasks to come are NaN, as `stability_gap` leaves them out: "b" up to step 2, "c" up to step 6."""
     begun = np.arange(9)[:, None] >= [0, 2, 6]
     stream = WORKED.assign(accuracy=WORKED["accuracy"].where(xarray.DataArray(begun, dims=WORKED["accuracy"].dims)))
-    metrics = ("windowed_forgetting", "windowed_plasticity", "min_accuracy", "worst_case_accuracy", "gap_depth")
+    metrics = ("windowed_forgetting", "windowed_plasticity", "min_accuracy", "worst_case_accuracy", "gap_recovered")
     wanted = {
         2: [0.0, 0.8 / 2, NAN, 0.9, NAN],  # "a" at its end: of "b" no model was measured yet
-        3: [0.5 / 2, (0.8 + 0.4) / 2, 0.4, 0.5 / 2 + 0.4 / 2, 0.5],
-        6: [0.5 / 3, (0.8 + 0.5 + 0.0) / 3, 0.4, 0.8 / 2 + 0.4 / 2, 0.5],  # "c" has begun
-        7: [(0.5 + 0.5) / 3, (0.8 + 0.5 + 0.3) / 3, (0.4 + 0.3) / 2, 0.5 / 3 + 2 / 3 * 0.35, (0.5 + 0.3 + 0.5) / 3],
+        3: [0.5 / 2, (0.8 + 0.4) / 2, 0.4, 0.5 / 2 + 0.4 / 2, 0.0],
+        6: [0.5 / 3, (0.8 + 0.5 + 0.0) / 3, 0.4, 0.8 / 2 + 0.4 / 2, 0.4],  # "c" has begun
+        7: [(0.5 + 0.5) / 3, (0.8 + 0.5 + 0.3) / 3, (0.4 + 0.3) / 2, 0.5 / 3 + 2 / 3 * 0.35, 0.4 / 3],
     }
     for step, values in wanted.items():
         found = transfer(stream.isel(step=slice(0, step + 1)), window=3)
