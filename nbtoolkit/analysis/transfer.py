@@ -59,8 +59,8 @@ def transfer(
     performance_maintenance``, and with ``reference`` ``intransigence``. From the accuracy within the tasks
     (``stability_gap``): ``min_accuracy, worst_case_accuracy, gap_recovered, windowed_forgetting,
     windowed_plasticity``, and with ``experts`` ``relative_performance, sample_efficiency``. Each has its definition and
-    source in its attributes. A running record gives the metrics of what has ended. The ratios and contrasts between neighbouring evaluations that
-    New et al. (2022) call forward and backward transfer are not among them.
+    source in its attributes. A running record gives the metrics of what has ended. The ratios and contrasts between
+    neighbouring evaluations that New et al. (2022) call forward and backward transfer are not among them.
 
     Args:
         runs: a Run, its DataTree or a Dataset with ``accuracy`` over ``(task_trained, task_evaluated)`` or over

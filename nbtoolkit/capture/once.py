@@ -49,6 +49,11 @@ class Subject:
         self._passed = Trajectory()  # of the run, also after its end
         self.forks: dict[str, Copies] = {}
 
+    def trains_what(self, other: "Subject") -> bool:
+        """Whether both are about a same model."""
+        own = {id(model) for ref in self._models.values() if (model := ref()) is not None}
+        return any(id(model) in own for ref in other._models.values() if (model := ref()) is not None)
+
     def loop(self, loss: Callable[..., Tensor] | None = None, probe: Any = None) -> Loop:
         """The loop as it stands now, with another probe if one is given.
 

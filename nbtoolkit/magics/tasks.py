@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,10 @@ from IPython.core.error import UsageError
 if TYPE_CHECKING:
     from nbtoolkit.capture import Run
     from nbtoolkit.magics.landscape import LandscapeMagics
+PIECES = (
+    "this is another optimizer of the same model, and so another run, which sees only its part of the stream of tasks; "
+    "for one matrix of all tasks keep one optimizer (optimizer.state.clear() makes it as new)"
+)
 
 
 class Announced:
@@ -34,6 +39,9 @@ class Announced:
     def began(self, run: "Run") -> None:
         """A run has begun; its first step comes next."""
         if self.runs is not None:
+            if self.name is not None and any(_same_model(run, other) for other in self.runs):
+                run.note(PIECES)
+                warnings.warn(f"nbtoolkit: {PIECES}", stacklevel=6)
             self.runs.append(run)
             if self.name is not None and run.task_now is None:
                 run.upcoming = self._beginning(self.name)
@@ -54,6 +62,10 @@ class Announced:
         for run in watched:
             end(run)
             run.upcoming = None if name is None else self._beginning(name)
+
+
+def _same_model(run: "Run", other: "Run") -> bool:
+    return run.subject is not None and other.subject is not None and run.subject.trains_what(other.subject)
 
 
 def announce(magics: "LandscapeMagics", name: str | None) -> None:

@@ -51,6 +51,7 @@ def test_every_optimizer_of_a_cell_has_its_own_stream(stream: InteractiveShell) 
     stream.run_cell(
         "%%landscape -q -v runs --tasks data\n"
         "for _ in range(2):\n"
+        "    net = nn.Linear(3, 2)\n"
         "    sgd = make()\n"
         "    for name in data:\n"
         "        %landscape task {name}\n"
@@ -59,6 +60,18 @@ def test_every_optimizer_of_a_cell_has_its_own_stream(stream: InteractiveShell) 
     for run in stream.user_ns["runs"]:
         assert run["accuracy_matrix"]["step"].values.tolist() == [0, 4, 8]
         assert np.isfinite(run["accuracy_matrix"]["accuracy"].values[-1]).all()
+
+
+def test_an_optimizer_for_each_task_is_told_to_see_only_a_part(stream: InteractiveShell) -> None:
+    with pytest.warns(UserWarning, match="sees only its part of the stream"):
+        stream.run_cell(
+            "%%landscape -q -v runs --tasks data\n"
+            "for name in data:\n"
+            "    %landscape task {name}\n"
+            "    sgd = make()\n"
+            "    train(sgd, name)\n"
+        ).raise_error()
+    assert [len(run.notes) for run in stream.user_ns["runs"]] == [0, 1]
 
 
 def test_a_name_in_a_function_is_the_functions(stream: InteractiveShell) -> None:
