@@ -26,7 +26,8 @@ NO_PROBE = (
 )
 NO_TASKS = "needs the held-out data of the tasks; give watch(..., tasks={name: (inputs, targets), ...}), or --tasks"
 NO_FORWARD = (
-    "needs the hidden units, and no forward pass of the model was seen in this step; give a probe: "
+    "needs the hidden units, and no forward pass of the model was seen in this step (of compiled code none is); give a "
+    "probe: "
     "watch(..., loss=F.cross_entropy, probe=(inputs, targets))"
 )
 

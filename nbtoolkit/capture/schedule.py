@@ -163,7 +163,10 @@ class Schedule:
 
     def wants(self, need: str, step: int) -> bool:
         """Whether something that needs this is to be measured at ``step``."""
-        return any(need in item.instrument.needs and step >= item.due_at for item in (*self._sometimes, *self._live))
+        always = any(need in item.instrument.needs for item in (*self._always.before, *self._always.after))
+        return always or any(
+            need in item.instrument.needs and step >= item.due_at for item in (*self._sometimes, *self._live)
+        )
 
     def due(self, step: int) -> Due:
         """What is to be measured at ``step``; it is then due no more."""

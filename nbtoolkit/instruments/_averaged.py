@@ -14,7 +14,7 @@ TIED = "averaged= has different weights {first} and {name}, which are one in the
 
 
 def averaged_weights(model: nn.Module, averaged: Any, prefix: str = "") -> dict[str, Tensor]:
-    """Parameters and buffers of ``averaged`` by the names that ``model`` has for them; tied ones by the first of theirs.
+    """Parameters and buffers of ``averaged`` by the names that ``model`` has for them, tied ones once.
 
     Args:
         model: whose architecture is expected.

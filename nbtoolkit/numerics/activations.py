@@ -1,6 +1,7 @@
 """The hidden units of a model: what enters each of its layers."""
 
 import contextlib
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 
 from nbtoolkit.numerics.loss_at import LossAt
 from nbtoolkit.numerics.statistics import with_statistics
+
+TRANSFORMS: Any = torch._C._functorch  # type: ignore[attr-defined]
 
 
 def entering(loss_at: LossAt, params: Mapping[str, Tensor], layers: Sequence[str]) -> dict[str, Tensor | None]:
@@ -41,7 +44,8 @@ class Entering:
     Units are what a layer with a matrix takes in: that holds for activation functions that are no modules too. They are
     dim 1: the channels of a convolution, else what was the last dim. A layer has None where no floating point numbers
     enter it, where the model's own input does (the first layer), where it has no matrix (normalisation), or where it
-    is not called; of several calls the last counts.
+    is not called; of several calls the last counts. Calls within compiled code and within transforms of functions are
+    not seen.
 
     Args:
         model: whose layers.
@@ -58,11 +62,12 @@ class Entering:
     def listening(self) -> Iterator[None]:
         """With hooks on the layers."""
         modules = dict(self.model.named_modules(remove_duplicate=False))
-        handles = [self.model.register_forward_pre_hook(self._begin, with_kwargs=True, prepend=True)]
+        begin = _Hook(self, self.model, None)
+        handles = [self.model.register_forward_pre_hook(begin, with_kwargs=True, prepend=True)]
         for label, name in self.layers.items():
             module = modules.get(name)
             if module is not None and module is not self.model and has_matrix(module):
-                handles.append(module.register_forward_pre_hook(self._keeper(label)))
+                handles.append(module.register_forward_pre_hook(_Hook(self, module, label)))
         try:
             yield
         finally:
@@ -74,22 +79,49 @@ class Entering:
         seen, self._seen = self._seen, {}
         return {label: seen.get(label) for label in self.layers}
 
-    def _begin(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        self._own = {tensor.untyped_storage().data_ptr() for tensor in _tensors((args, kwargs))}
+    def begin(self, args: Any) -> None:
+        """The model is called with these arguments."""
+        self._own = {tensor.untyped_storage().data_ptr() for tensor in _tensors(args)}
         self._first = True
 
-    def _keeper(self, label: str) -> Any:
-        def keep(module: nn.Module, args: Any) -> None:
-            entering = next((part for part in args if isinstance(part, Tensor)), None)
-            first, self._first = self._first, False
-            if entering is None or not entering.is_floating_point() or entering.ndim < 2:
-                return
-            if first or entering.untyped_storage().data_ptr() in self._own:
-                return
-            channels = 1 if isinstance(module, nn.modules.conv._ConvNd) else -1
-            self._seen[label] = entering.detach().movedim(channels, 1).clone()  # the model may go on in place
+    def keep(self, label: str, module: nn.Module, args: Any) -> None:
+        """A layer is called with these arguments."""
+        entering = next((part for part in args if isinstance(part, Tensor)), None)
+        first, self._first = self._first, False
+        if entering is None or not entering.is_floating_point() or entering.ndim < 2:
+            return
+        if first or entering.untyped_storage().data_ptr() in self._own:
+            return
+        channels = 1 if isinstance(module, nn.modules.conv._ConvNd) else -1
+        self._seen[label] = entering.detach().movedim(channels, 1).clone()  # the model may go on in place
 
-        return keep
+
+class _Hook:
+    """Tells what enters one module, and no copy of it: a copied or pickled hook does nothing and holds nothing.
+
+    Args:
+        told: by `Entering.keep`, or by `Entering.begin` where there is no label.
+        module: whose calls.
+        label: of the layer.
+    """
+
+    def __init__(self, told: Entering, module: nn.Module, label: str | None) -> None:
+        self.told, self.module, self.label = weakref.ref(told), weakref.ref(module), label
+
+    def __call__(self, module: nn.Module, *given: Any) -> None:
+        if torch.compiler.is_compiling() or TRANSFORMS.peek_interpreter_stack() is not None:
+            return
+        told = self.told()
+        if told is None or self.module() is not module:
+            return
+        if self.label is None:
+            told.begin(given)
+        else:
+            told.keep(self.label, module, given[0])
+
+    def __reduce__(self) -> Any:
+        """As something that can be read where this package is not installed."""
+        return getattr, (contextlib.nullcontext(), "__exit__")
 
 
 def has_matrix(module: nn.Module) -> bool:

@@ -30,6 +30,23 @@ def kept(holder: Any) -> Iterator[None]:
             restore()
 
 
+@contextlib.contextmanager
+def shared_kept(device: torch.device) -> Iterator[None]:
+    """The shared generators of Python, NumPy, torch and this device have afterwards their states from before."""
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    states = [generator.get_state() for generator in generators]
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - what user code draws from
+    try:
+        yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
 def _reached(holder: Any) -> list[Any]:
     """The objects that its attributes lead to, breadth first, each once."""
     found, level = {id(holder): holder}, [holder]

@@ -52,7 +52,7 @@ def _rows(part: Any, first: int, rows: int) -> Any:
         return part[first : first + rows]
     if isinstance(part, Mapping):
         return {key: _rows(one, first, rows) for key, one in part.items()}
-    return tuple(_rows(one, first, rows) for one in part)
+    return tuple(_rows(one, first, rows) for one in part) if isinstance(part, (tuple, list)) else part
 
 
 def together(pieces: Sequence[Piece]) -> list[Piece]:
@@ -78,6 +78,8 @@ def _most(batch: Batch) -> int:
     def numbers(part: Any) -> int:
         if isinstance(part, Tensor):
             return part[:1].numel()
+        if not isinstance(part, (Mapping, tuple, list)):
+            return 0
         return sum(map(numbers, part.values() if isinstance(part, Mapping) else part))
 
     return max(1, min(PIECE, NUMBERS // max(1, numbers(batch))))
@@ -87,6 +89,8 @@ def _form(piece: Piece) -> Any:
     def form(part: Any) -> Any:
         if isinstance(part, Tensor):
             return part.shape[1:], part.dtype, part.device
+        if not isinstance(part, (Mapping, tuple, list)):
+            return part
         items = part.items() if isinstance(part, Mapping) else enumerate(part)
         return tuple((key, form(one)) for key, one in items)
 

@@ -1,19 +1,23 @@
 """The tasks of a stream: the held-out data of each, and which outputs compete on it."""
 
 import difflib
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from nbtoolkit.numerics import random_states
 from nbtoolkit.numerics.given import is_seed, shown
 from nbtoolkit.numerics.loss_at import Batch, _is_batch, examples
 
 SCENARIOS = ("domain", "task", "class")
-FORMS = "give its held-out data as (inputs, targets), a DataLoader, or a list of such batches"
+FORMS = "give its held-out data as (inputs, targets), a Dataset, a DataLoader, or a list of such batches"
+READ = 512  # examples of a Dataset at once
 
 
 @dataclass
@@ -34,17 +38,24 @@ class Tasks:
     """The tasks of a stream by name, in the order in which they are shown.
 
     Args:
-        data: held-out data of each task: ``(inputs, targets)``, a DataLoader, or a list of such batches; read once.
+        data: held-out data of each task: ``(inputs, targets)``, a Dataset, a DataLoader, or a list of such batches;
+            read once. Inputs that are a tuple or a dict are the model's arguments: ``((x, 1), y)`` calls
+            ``model(x, 1)`` where parts that are no tensors are the same for all examples.
             Targets are class labels, negative ones do not count.
-        classes: for each task the outputs that are its classes, e.g. ``{"a": [0, 1], "b": [2, 3]}``.
+        classes: for each task the outputs that are its classes, e.g. ``{"a": [0, 1], "b": [2, 3]}``, in any form that
+            gives whole numbers (list, range, array, tensor).
         scenario: which outputs compete when a task is evaluated: ``"domain"`` all of them; ``"task"`` those of the
-            task; ``"class"`` those of the task and of all tasks trained so far. By default ``"task"`` where classes are
+            task; ``"class"`` those of all tasks trained so far, of the task and of those named before it (so that its
+            accuracy before it is trained compares with that at the start). By default ``"task"`` where classes are
             given, else ``"domain"``. Source: van de Ven, Tuytelaars & Tolias (2022), Nature Machine Intelligence 4,
             table 1.
         seed: of the order from which a subset takes the first examples of each task.
 
+    The model's forward hooks run when a task is evaluated, see `TasksAt`.
+
     Raises:
-        ValueError: no task, one without examples, two of one name, or classes and scenario that do not fit.
+        ValueError: no task, one without examples, two of one name, a label outside the classes of its task, or classes
+            and scenario that do not fit.
     """
 
     def __init__(
@@ -62,6 +73,9 @@ class Tasks:
         self.seed = seed
         self.batches = {str(name): read(str(name), value) for name, value in data.items()}
         self.scenario, self.classes = _competing(self.names, classes, scenario)
+        if self.scenario != "domain":
+            for name in self.names:
+                _check_labels(name, self.batches[name], self.classes[name])
 
     def __repr__(self) -> str:
         """Names, sizes and scenario."""
@@ -77,14 +91,15 @@ class Tasks:
         if name in self.names:
             return name
         near = difflib.get_close_matches(name, self.names, 1)
-        meant = f"; did you mean {near[0]!r}?" if near else ";"
-        raise ValueError(f"no task {name!r}{meant} There are: {', '.join(self.names)}.")
+        meant = f"did you mean {near[0]!r}? There are" if near else "there are"
+        raise ValueError(f"no task {name!r}; {meant}: {', '.join(self.names)}.")
 
     def outputs_for(self, name: str, trained: Sequence[str]) -> list[int] | None:
         """The outputs that compete on a task after training on others; None where all do."""
         if self.scenario == "domain":
             return None
-        seen = (name, *trained) if self.scenario == "class" else (name,)
+        upto = self.names[: self.names.index(name) + 1]
+        seen = (*upto, *trained) if self.scenario == "class" else (name,)
         return sorted({output for task in seen for output in self.classes[task]})
 
     def subset(self, name: str, count: int | None) -> list[Batch]:
@@ -103,7 +118,11 @@ def read(name: str, value: Any) -> list[Batch]:
     Raises:
         ValueError: it has no examples, or no known form.
     """
-    if _is_batch(value):
+    if isinstance(value, Dataset) and not isinstance(value, IterableDataset):
+        value = DataLoader(value, batch_size=READ)
+    if isinstance(value, (tuple, list)) and len(value) == 2 and all(isinstance(part, np.ndarray) for part in value):
+        value = tuple(torch.as_tensor(part) for part in value)
+    if _is_batch(value) or _has_settings(value):
         value = [value]
     if not isinstance(value, Iterable) or isinstance(value, (str, bytes, Mapping, Tensor)):
         raise ValueError(f"task {name!r} is {shown(value)}; {FORMS}")
@@ -121,6 +140,8 @@ def read(name: str, value: Any) -> list[Batch]:
     batches = [tuple(batch) for batch in batches if len(batch[1])]
     if not batches:
         raise ValueError(f"task {name!r} has no examples; {FORMS}")
+    if not any(bool((targets >= 0).any()) for _, targets in batches):
+        raise ValueError(f"task {name!r} has no examples that count: all its labels are negative")
     return batches
 
 
@@ -131,6 +152,8 @@ def joined(parts: Sequence[Any]) -> Any:
         return torch.cat(list(parts))
     if isinstance(first, Mapping):
         return {key: joined([part[key] for part in parts]) for key in first}
+    if not isinstance(first, (tuple, list)):
+        return first
     return tuple(joined(column) for column in zip(*parts, strict=True))
 
 
@@ -142,16 +165,37 @@ def _competing(
         raise ValueError(f"scenario={shown(scenario)}: expected one of {', '.join(map(repr, SCENARIOS))}")
     if scenario == "domain" and classes is None:
         return scenario, {}
-    told = {str(name): list(outputs) for name, outputs in (classes or {}).items()}
+    if classes is not None and not isinstance(classes, Mapping):
+        raise ValueError(f"classes={shown(classes)}: expected a dict from the names of tasks to their outputs")
+    told = {str(name): _places(name, outputs) for name, outputs in (classes or {}).items()}
     missing = [name for name in names if not told.get(name)]
     if missing:
         raise ValueError(f"scenario {scenario!r} needs the classes of each task; classes= has none for {missing[0]!r}")
     if strange := [name for name in told if name not in names]:
         raise ValueError(f"classes= names {strange[0]!r}, which is no task; there are: {', '.join(names)}")
-    for name, outputs in told.items():
-        if not all(isinstance(one, int) and one >= 0 for one in outputs):
-            raise ValueError(f"classes[{name!r}] is {shown(outputs)}: expected places of outputs, 0 or more")
     return scenario, told
+
+
+def _places(name: Any, outputs: Iterable[Any]) -> list[int]:
+    """The outputs of a task as numbers, from anything that gives such."""
+    try:
+        given = list(outputs)
+        places = [operator.index(one) for one in given]
+    except (TypeError, RuntimeError):
+        given, places = [], [-1]
+    if any(isinstance(one, bool) for one in given) or min(places, default=0) < 0:
+        raise ValueError(f"classes[{name!r}] is {shown(outputs)}: expected places of outputs, 0 or more")
+    return places
+
+
+def _check_labels(name: str, batches: Sequence[Batch], classes: Sequence[int]) -> None:
+    for _, targets in batches:
+        labels = targets[targets >= 0]
+        outside = labels[~torch.isin(labels, torch.tensor(classes, device=labels.device))]
+        if len(outside):
+            raise ValueError(
+                f"task {name!r} has the label {int(outside[0])}, but its classes are {shown(list(classes))}"
+            )
 
 
 def _starts(batches: Sequence[Batch]) -> list[tuple[Batch, int]]:
@@ -169,4 +213,11 @@ def _taken(part: Any, order: Tensor, first: int) -> Any:
         return part[mine.to(part.device)]
     if isinstance(part, Mapping):
         return {key: _taken(one, order, first) for key, one in part.items()}
-    return tuple(_taken(one, order, first) for one in part)
+    return tuple(_taken(one, order, first) for one in part) if isinstance(part, (tuple, list)) else part
+
+
+def _has_settings(value: Any) -> bool:
+    """Whether this is one batch whose inputs are a tensor and what is no tensor, such as the name of a head."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2 or not isinstance(value[1], Tensor):
+        return False
+    return isinstance(value[0], (tuple, list)) and len(value[0]) > 0 and isinstance(value[0][0], Tensor)

@@ -1,19 +1,18 @@
 """Accuracy on every task of a stream as a pure function of the parameters."""
 
 import contextlib
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
 from nbtoolkit.numerics.class_error import class_dim, wide
+from nbtoolkit.numerics.eval_copy import EvalCopy
+from nbtoolkit.numerics.global_states import GlobalStates
 from nbtoolkit.numerics.loss_at import LossAt, _moved
-from nbtoolkit.numerics.shared_copy import shared_copy
 from nbtoolkit.numerics.task_pieces import Piece, pieces, together
 from nbtoolkit.numerics.tasks import Episode, Tasks
 
@@ -21,7 +20,10 @@ from nbtoolkit.numerics.tasks import Episode, Tasks
 class TasksAt:
     """Accuracy on the held-out data of every task, at any parameters; the model itself is never touched.
 
-    The model is called in eval mode: running statistics as they are, no dropout.
+    The model is called in eval mode: running statistics as they are, no dropout. What it writes in a forward pass goes
+    into a copy; random states are as before afterwards; nothing is compiled. Its forward hooks run too, since they may
+    be part of the function (masks, normalisation of weights): one that collects activations collects those of the
+    evaluation as well, and has to tell them from the others by ``module.training``.
 
     Args:
         model: called with other parameters in place of its own.
@@ -39,12 +41,8 @@ class TasksAt:
         self.step: int | None = None  # optimizer steps done, where a loop tells
         self._pieces: dict[tuple[int | None, torch.device, tuple[str, ...]], list[Piece]] = {}
         self._allowed: tuple[str, ...] = ()  # the tasks trained when the masks were made
-        self._copy: nn.Module | None = None
-        self._draws_none = False
-        self._own: dict[str, Tensor] = {}
-        self._modules: list[nn.Module] = []
-        self._parts: list[Any] = []
-        self._ids: list[int] = []
+        self._copy = EvalCopy(model)
+        self._states = GlobalStates()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,25 +79,24 @@ class TasksAt:
         device = next(iter(params.values())).device
         right = count = torch.zeros(len(self.names), device=device)
         call = self._call(params)
-        with _random_numbers_kept(device, told=self._draws_none) as drawn, torch.inference_mode():
+        with self._undisturbed(device):
             for piece in self._ready(examples, device, self.names if names is None else tuple(names)):
                 outputs = call(_moved(piece.inputs, params))
                 targets = _moved(piece.targets, params)
                 right = right + self._right(piece, outputs, targets)
                 assert piece.counted is not None
                 count = count + piece.counted
-        self._draws_none = self._draws_none or not any(drawn)
         return wide(right), wide(count)
 
     def check(self, params: Mapping[str, Tensor]) -> None:
-        """See whether the labels of all tasks fit the model's outputs, by one pass of one example of each.
+        """See whether labels and classes of all tasks fit the model's outputs, by one pass of one example of each.
 
         Raises:
             ValueError: they do not.
         """
         device = next(iter(params.values())).device
         call = self._call(params)
-        with _random_numbers_kept(device, told=False), torch.inference_mode():
+        with self._undisturbed(device):
             for name in self.names:
                 ((inputs, targets),) = self.tasks.subset(name, 1)
                 outputs, targets = call(_moved(inputs, params)), _moved(targets, params)
@@ -108,6 +105,7 @@ class TasksAt:
                     raise ValueError(f"no accuracy of task {name!r}: {dim}")
                 for _, labels in self.tasks.batches[name]:
                     _check_labels(name, int(labels.max()), outputs.shape[dim])
+                _check_classes(name, self.tasks.outputs_for(name, ()), outputs.shape[dim])
 
     def loss_at(self, name: str, examples: int | None = None) -> LossAt:
         """The loss on the data of one task as a function of the parameters, in eval mode.
@@ -128,19 +126,21 @@ class TasksAt:
             mask[:, allowed] = 0
             return loss(outputs + mask, targets)
 
-        return LossAt(self._eval_copy(), batches, loss if allowed is None else masked, self.prefix)
+        return LossAt(self._copy.refreshed(), batches, loss if allowed is None else masked, self.prefix)
 
     # -- the model ----------------------------------------------------------------------------
 
     def _call(self, params: Mapping[str, Tensor]) -> Callable[[Any], Any]:
         """The model at these parameters as a function of inputs."""
-        model = self._eval_copy()
-        own, start, given, present = self._own, len(self.prefix), {}, True
+        model = self._copy.refreshed()
+        own, start, given, present = self._copy.own, len(self.prefix), {}, True
         for name, param in params.items():
             mine = own.get(name[start:]) if name.startswith(self.prefix) else None
             if mine is not None:
                 given[name[start:]] = param
                 present = present and mine.data_ptr() == param.data_ptr()
+        for name in self._copy.buffers & given.keys():
+            given[name] = given[name].detach().clone()  # a forward pass may write into buffers
         if params and not given:
             raise ValueError(f"none of the parameters given is the model's: {', '.join(list(params)[:3])}")
 
@@ -152,16 +152,23 @@ class TasksAt:
 
         return call
 
-    def _eval_copy(self) -> nn.Module:
-        """A copy of the model in eval mode around the same tensors, made anew when anything in it is another thing."""
-        if self._copy is None or [*map(id, _parts(self._modules))] != self._ids:
-            self._copy = shared_copy(self.model).eval()
-            self._draws_none = False
-            self._own = dict(self._copy.named_parameters(remove_duplicate=False)) | dict(self._copy.named_buffers())
-            self._modules = list(self.model.modules())
-            self._parts = _parts(self._modules)  # kept alive, so that their ids are no others'
-            self._ids = [*map(id, self._parts)]
-        return self._copy
+    @contextlib.contextmanager
+    def _undisturbed(self, device: torch.device) -> Iterator[None]:
+        """Without gradients, nothing compiled, and shared random states as they were: a model may draw in eval mode."""
+        generators = [torch.default_generator]
+        if device.type == "cuda":
+            generators.append(torch.cuda.default_generators[device.index or 0])
+        states = [generator.get_state() for generator in generators]
+        eager = torch.compiler.set_stance("force_eager") if self._copy.compiled else contextlib.nullcontext()
+        self._states.keep()
+        try:
+            with torch.no_grad(), eager:  # tensors of inference mode, kept by the model, would break its training
+                yield
+        finally:
+            for generator, state in zip(generators, states, strict=True):
+                if not torch.equal(generator.get_state(), state):
+                    generator.set_state(state)
+            self._states.restore()
 
     # -- the data -----------------------------------------------------------------------------
 
@@ -206,9 +213,8 @@ class TasksAt:
             mine = slice(first, first + length)
             _check_labels(name, int(targets[mine].max()), classes)
             competing = self.tasks.outputs_for(name, self.trained)
+            _check_classes(name, competing, classes)
             if competing is not None:
-                if competing[-1] >= classes:
-                    raise ValueError(f"classes[{name!r}] has {competing[-1]}, but the model has {classes} outputs")
                 allowed[mine] = False
                 allowed[mine, ..., competing] = True
             owner[place, first * each : (first + length) * each] = (targets[mine].flatten() >= 0).float()
@@ -222,36 +228,6 @@ def _check_labels(name: str, top: int, classes: int) -> None:
         raise ValueError(f"task {name!r} has the label {top}, but the model has {classes} outputs, 0 to {classes - 1}")
 
 
-def _parts(modules: Sequence[nn.Module]) -> list[Any]:
-    """All that modules consist of: attributes, parameters, buffers and children."""
-    parts: list[Any] = []
-    for module in modules:
-        for held in (module.__dict__, module._parameters, module._buffers, module._modules):
-            parts.extend(held.values())
-    return parts
-
-
-@contextlib.contextmanager
-def _random_numbers_kept(device: torch.device, *, told: bool) -> Iterator[list[bool]]:
-    """Shared random states as they were: a model may draw numbers in eval mode too.
-
-    Those of Python and NumPy take longer to read than a small model takes to run; where it is ``told`` that they are
-    not drawn from, they are not read. The list yielded gets to know whether they were.
-    """
-    generators = [torch.default_generator]
-    if device.type == "cuda":
-        generators.append(torch.cuda.default_generators[device.index or 0])
-    states = [generator.get_state() for generator in generators]
-    others = None if told else (random.getstate(), np.random.get_state(legacy=False))  # noqa: NPY002 - users draw there
-    drawn: list[bool] = []
-    try:
-        yield drawn
-    finally:
-        for generator, state in zip(generators, states, strict=True):
-            if not torch.equal(generator.get_state(), state):
-                generator.set_state(state)
-        if others is not None:
-            now = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002
-            drawn.append(now[0] != others[0] or str(now[1]) != str(others[1]))
-            random.setstate(others[0])
-            np.random.set_state(others[1])  # noqa: NPY002
+def _check_classes(name: str, competing: Sequence[int] | None, classes: int) -> None:
+    if competing and competing[-1] >= classes:
+        raise ValueError(f"classes[{name!r}] has {competing[-1]}, but the model has {classes} outputs")

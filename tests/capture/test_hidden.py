@@ -1,5 +1,7 @@
 """Hidden units and gradients of loss terms from the steps of the loop itself."""
 
+import contextlib
+import copy
 from typing import Any
 
 import numpy as np
@@ -42,6 +44,14 @@ def test_units_of_the_steps_own_forward_pass_at_its_cadence() -> None:
     assert not any(module._forward_pre_hooks for module in problem.model.modules())
 
 
+def test_at_every_step() -> None:
+    problem = problems.mlp()
+    with nbtoolkit.watch(problem.model, problem.optimizer, instruments=[looking(every=1)]) as run:
+        problem.train(4)
+    assert np.isfinite(run["units"]["mean"].values).all()
+    assert run["units"].sizes["step"] == 4
+
+
 def test_a_run_found_by_itself_begins_a_step_later() -> None:
     problem = problems.mlp()
     with Discovery({"model": problem.model}, instruments=[looking(every=10)]) as found:
@@ -77,6 +87,46 @@ def test_looking_changes_no_bit() -> None:
     with nbtoolkit.watch(problem.model, problem.optimizer, instruments=[looking(2)]):
         problem.train(9)
     assert differences(reached, everything(problem)) == []
+
+
+def test_a_teacher_that_is_copied_meanwhile_is_not_seen() -> None:
+    problem, outputs = problems.mlp(), []
+    optimizer, (x, y) = problem.optimizer, (torch.randn(6, 8), torch.zeros(6).long())
+    model: Any = problem.model
+    model[1].register_forward_hook(lambda module, args, out: outputs.append(out.detach()))
+    with nbtoolkit.watch(model, optimizer, instruments=[looking(2)]):
+        teacher = copy.deepcopy(model)  # made while the first step is listened to
+        for module in teacher.modules():
+            module._forward_hooks.clear()
+        for _ in range(5):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            with torch.no_grad():
+                teacher(0 * x)
+            loss.backward()
+            optimizer.step()
+    assert len(SEEN) == 3
+    for seen, output in zip(SEEN, outputs[::2], strict=True):
+        np.testing.assert_array_equal(seen["2"], output)
+
+
+def test_a_compiled_model_trains_as_one_graph() -> None:
+    def weights(watched: bool) -> list[Tensor]:
+        torch._dynamo.reset()
+        problem = problems.mlp()
+        model: Any = torch.compile(problem.model, backend="eager", fullgraph=True)
+        x, y = torch.ones(6, 8), torch.zeros(6).long()
+        watching: Any = contextlib.nullcontext()
+        if watched:
+            watching = nbtoolkit.watch(model, problem.optimizer, instruments=[looking(2)])
+        with watching:
+            for _ in range(4):
+                problem.optimizer.zero_grad()
+                F.cross_entropy(model(x), y).backward()
+                problem.optimizer.step()
+        return [param.detach() for param in problem.model.parameters()]
+
+    torch.testing.assert_close(weights(watched=True), weights(watched=False), rtol=0, atol=0)
 
 
 # -- terms of the loss ---------------------------------------------------------------------

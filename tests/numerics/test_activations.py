@@ -1,12 +1,17 @@
 """What enters the layers of a model, against the same by hand."""
 
+import copy
+import gc
+import pickle
+import weakref
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nbtoolkit.numerics.activations import entering
+from nbtoolkit.numerics.activations import Entering, entering
 from nbtoolkit.numerics.loss_at import LossAt
 
 
@@ -77,3 +82,81 @@ def test_tokens_are_no_units_and_positions_come_after_units() -> None:
     assert found["0"] is None
     torch.testing.assert_close(found["1"], model[0](tokens).mT)
     torch.testing.assert_close(found["3"], model[:3](tokens).mT)
+
+
+def mlp() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+
+
+LAYERS = {"0": "0", "2": "2"}
+
+
+def test_a_compiled_model_is_one_graph_while_it_is_listened_to() -> None:
+    for first in (True, False):
+        torch._dynamo.reset()
+        model, x = mlp(), torch.randn(5, 3)
+        compiled: Any = torch.compile(model, backend="eager", fullgraph=True)
+        collected = Entering(model, LAYERS)
+        if not first:
+            compiled(x)
+        with collected.listening():
+            assert torch.equal(compiled(x), model(x))
+            assert collected.take()["2"] is not None  # by the call that is not compiled
+            compiled(x)
+        assert collected.take() == {"0": None, "2": None}
+        assert torch.equal(compiled(x), model(x))
+
+
+def test_units_within_a_transform_are_left_alone() -> None:
+    model, x = mlp(), torch.randn(5, 3)
+    collected = Entering(model, LAYERS)
+    with collected.listening():
+        torch.func.vmap(model)(x[:, None])
+    assert collected.take() == {"0": None, "2": None}
+
+
+@pytest.mark.parametrize("made", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_that_is_made_meanwhile_tells_nothing(made: Any) -> None:
+    model, x = mlp(), torch.randn(5, 3)
+    collected = Entering(model, LAYERS)
+    with collected.listening():
+        other = made(model)
+        again = made(other)
+        model(x)
+        for one in (other, again):
+            one[0].weight.data.zero_()
+            assert torch.equal(one(x), one[2](one[1](one[0](x))))
+        found = collected.take()["2"]
+        assert found is not None
+        assert torch.equal(found, model[:2](x))  # type: ignore[index]
+    assert b"nbtoolkit" not in pickle.dumps(other)
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_shallow_copy_that_shares_the_hooks_tells_nothing() -> None:
+    model, x = mlp(), torch.randn(5, 3)
+    collected = Entering(model, LAYERS)
+    with collected.listening():
+        shallow = copy.copy(model[2])  # type: ignore[index]
+        shallow._forward_pre_hooks = model[2]._forward_pre_hooks  # type: ignore[index]
+        model(x)
+        shallow(torch.zeros(9, 4))
+    found = collected.take()["2"]
+    assert found is not None
+    assert len(found) == 5
+
+
+def test_hooks_hold_no_units() -> None:
+    model, x = mlp(), torch.randn(5, 3)
+    collected = Entering(model, LAYERS)
+    with collected.listening():
+        model(x)
+        hooks = [hook for module in model.modules() for hook in module._forward_pre_hooks.values()]
+    alive = weakref.ref(collected)
+    del collected
+    gc.collect()
+    assert alive() is None
+    assert len(hooks) == 2 + 1
+    for hook in hooks:
+        assert hook(model, (x,), {}) is None

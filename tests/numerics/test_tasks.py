@@ -74,6 +74,32 @@ def test_data_may_come_as_a_loader_or_a_list_and_batches_may_differ() -> None:
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
+def test_data_may_come_as_a_dataset_or_as_arrays() -> None:
+    model, whole = network(), data()
+    wanted = TasksAt(model, Tasks(whole)).accuracy(params(model))
+    datasets = {name: TensorDataset(*pair) for name, pair in whole.items()}
+    arrays = {name: (x.numpy(), y.numpy()) for name, (x, y) in whole.items()}
+    for form in (datasets, arrays):
+        torch.testing.assert_close(TasksAt(model, Tasks(form)).accuracy(params(model)), wanted, rtol=0, atol=0)
+
+
+def test_a_model_with_a_head_for_each_task() -> None:
+    class Heads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.heads = nn.ModuleDict({name: nn.Linear(5, 4) for name in SIZES})
+
+        def forward(self, x: Tensor, head: str) -> Tensor:
+            return self.heads[head](x)
+
+    model, whole = Heads(), data()
+    tasks = TasksAt(model, Tasks({name: ((x, name), y) for name, (x, y) in whole.items()}))
+    wanted = [right(model.heads[name], x, y) for name, (x, y) in whole.items()]
+    for count in (None, 10_000):
+        assert tasks.accuracy(params(model), count)[0].tolist() == wanted
+    assert torch.isfinite(tasks.loss_at("b")(params(model)))
+
+
 def test_a_shuffling_loader_draws_no_random_number() -> None:
     loader = DataLoader(TensorDataset(*batch(20, 0)), batch_size=7, shuffle=True)
     before = torch.get_rng_state()
@@ -99,7 +125,7 @@ def test_scenarios_let_different_outputs_compete() -> None:
     wanted = {
         "domain": [[0, 1, 2, 3]] * 3,
         "task": [[0, 1], [2], [1, 3]],
-        "class": [[0, 1, 2], [2], [1, 2, 3]],
+        "class": [[0, 1, 2], [0, 1, 2], [0, 1, 2, 3]],
     }
     for scenario, outputs in wanted.items():
         tasks = TasksAt(model, Tasks(labelled, classes=classes, scenario=scenario))
@@ -213,6 +239,13 @@ X, Y = torch.zeros(4, 5), torch.zeros(4, dtype=torch.long)
         (lambda: Tasks({"a": (X, Y)}, scenario="other"), "expected one of 'domain', 'task', 'class'"),
         (lambda: Tasks({"a": (X, Y)}, classes={"a": [0], "b": [1]}), "names 'b', which is no task"),
         (lambda: Tasks({"a": (X, Y)}, classes={"a": [-1]}), "expected places of outputs"),
+        (lambda: Tasks({"a": (X, Y)}, classes={"a": [0.0]}), r"classes\['a'\] is \[0.0\]: expected places"),  # type: ignore
+        (lambda: Tasks({"a": (X, Y)}, classes={"a": [True, False]}), "expected places of outputs"),
+        (lambda: Tasks({"a": (X, Y)}, classes={"a": 2}), "is 2: expected places of outputs"),  # type: ignore
+        (lambda: Tasks({"a": (X, Y)}, classes=[[0]]), "expected a dict from the names"),  # type: ignore
+        (lambda: Tasks({"a": (X, Y + 2)}, classes={"a": [0, 1]}), r"label 2, but its classes are \[0, 1\]"),
+        (lambda: Tasks({"a": (X, Y)}, classes={"a": range(1, 3)}, scenario="class"), "task 'a' has the label 0"),
+        (lambda: Tasks({"a": (X, Y), "b": (X, Y - 1)}), "task 'b' has no examples that count: all its labels"),
         (lambda: Tasks({"a": (X, Y)}, seed=-1), "seed=-1"),
         (lambda: Tasks({"rot0": (X, Y)}).check("rot"), "no task 'rot'; did you mean 'rot0'"),
     ],
@@ -222,13 +255,28 @@ def test_bad_tasks_are_refused(make: Any, message: str) -> None:
         make()
 
 
+@pytest.mark.parametrize("form", [list, tuple, np.array, torch.tensor, iter, lambda places: range(places[0], 5, 2)])
+def test_classes_come_in_any_form_of_whole_numbers(form: Any) -> None:
+    tasks = Tasks({"a": (X, Y)}, classes={"a": form([0, 2, 4])})
+    assert tasks.classes == {"a": [0, 2, 4]}
+    assert all(type(place) is int for place in tasks.classes["a"])
+
+
+def test_labels_that_do_not_count_need_no_class() -> None:
+    labels = torch.tensor([0, -1, 1, -100])
+    assert Tasks({"a": (X, labels)}, classes={"a": [0, 1]}).classes == {"a": [0, 1]}
+    assert Tasks({"a": (X, labels)}, classes={"a": [0]}, scenario="domain").scenario == "domain"
+
+
 def test_labels_outside_the_head_are_refused() -> None:
     model = nn.Linear(5, 4)
     tasks = TasksAt(model, Tasks({"a": batch(10, 0), "b": (X, Y + 4)}))
     for call in (tasks.check, tasks.accuracy, lambda p: tasks.accuracy(p, 3)):
         with pytest.raises(ValueError, match="task 'b' has the label 4, but the model has 4 outputs, 0 to 3"):
             call(params(model))
-    with pytest.raises(ValueError, match="has 7, but the model has 4 outputs"):
-        TasksAt(model, Tasks({"a": batch(10, 0)}, classes={"a": [0, 7]})).accuracy(params(model))
+    tasks = TasksAt(model, Tasks({"a": (X, Y), "b": (X, Y)}, classes={"a": [0, 1], "b": [0, 7]}))
+    for call in (tasks.check, tasks.accuracy):
+        with pytest.raises(ValueError, match=r"classes\['b'\] has 7, but the model has 4 outputs"):
+            call(params(model))
     with pytest.raises(ValueError, match="no accuracy of task 'a': targets are no class labels"):
         TasksAt(nn.Linear(5, 1), Tasks({"a": (X, Y)})).check(params(nn.Linear(5, 1)))
