@@ -6,6 +6,7 @@ export interface Signal {
 
 export interface BokehModel {
   id: string;
+  type?: string;
   name: string | null;
   change: Signal;
   properties: Record<string, unknown>;

@@ -1,6 +1,7 @@
 import { ends as bandEnds, errorsAt, extremes, lineOf, reach } from "./bands";
 import type { Range, Source } from "./bokeh";
 import { minmax } from "./decimate";
+import { cut } from "./format";
 import { smooth } from "./smooth";
 import type { Block, Store } from "./store";
 import type { Line, PanelSpec, Scale } from "./types";
@@ -9,6 +10,7 @@ import type { Line, PanelSpec, Scale } from "./types";
 const DOTS = 40;
 export const PLENTY = 200;
 const LINE = 13;
+const LETTER = 6.2; // pixels
 
 export interface Window {
   /** Width and height of the frame in pixels. */
@@ -166,10 +168,13 @@ export function fillEnds(
   ends.data = {
     x: found.map((end) => end.x),
     y: found.map((end) => back(end.at)),
-    text: found.map((end) => end.text),
+    text: found.map((end) => cut(end.text, lettersIn(view.width))),
     color: found.map((end) => end.color),
   };
 }
+
+/** How many letters have room in a frame. */
+export const lettersIn = (width: number): number => Math.max(4, Math.floor(width / LETTER));
 
 /** Push labels apart to at least a line's height: first upwards, then down again from the top. */
 export function spread(labels: { at: number }[], top: number): void {

@@ -1,4 +1,4 @@
-/** The episodes of a stream of tasks, and how far earlier tasks fall; as nbtoolkit/panels/episodes.py. */
+/** The episodes of a stream of tasks, how far earlier tasks fall and come back; as nbtoolkit/panels/episodes.py. */
 
 /** Rows `first` to `last` of a training of a task: as it begins, after `begin` steps, and as it has ended. */
 export interface Episode {
@@ -8,17 +8,23 @@ export interface Episode {
   last: number;
 }
 
-/** The deepest excursion of an earlier task below the level that it had when an episode began. */
+/** A fall of an earlier task that comes back within an episode of another. */
 export interface Gap {
   task: number;
   episode: number;
+  /** As the episode began. */
   level: number;
   lowest: number;
+  /** The highest after the lowest, at most the level. */
+  back: number;
   at: number;
-  /** Along the curve, from the level and back to it, or to the end of the episode. */
+  /** Along the curve, from where it last had `back` before the lowest to where it has it again. */
   x: number[];
   y: number[];
 }
+
+/** Depth of a gap that is told. */
+const LEAST = 0.02;
 
 /** The episodes in order, from the task whose training goes on from each row, -1 where that is not known. */
 export function episodesOf(steps: ArrayLike<number>, now: ArrayLike<number>): Episode[] {
@@ -35,7 +41,7 @@ export function episodesOf(steps: ArrayLike<number>, now: ArrayLike<number>): Ep
   return found;
 }
 
-/** The gaps of all tasks trained in an earlier episode, in each episode of another task. */
+/** The gaps deeper than 0.02 of all tasks trained in an earlier episode, in each episode of another task. */
 export function gapsOf(steps: ArrayLike<number>, curves: Float64Array[], episodes: Episode[]): Gap[] {
   return episodes.flatMap((episode, k) => {
     const earlier = new Set(episodes.slice(0, k).map((one) => one.task));
@@ -44,12 +50,13 @@ export function gapsOf(steps: ArrayLike<number>, curves: Float64Array[], episode
   });
 }
 
-/** The gap with the longest fall; the first of equal ones. */
+/** What came back; what did not is forgetting, not a gap. */
+export const depthOf = (gap: Gap): number => gap.back - gap.lowest;
+
+/** The gap with the largest depth; the first of equal ones. */
 export function deepest(gaps: Gap[]): Gap | null {
   let found: Gap | null = null;
-  for (const gap of gaps) {
-    if (!found || gap.level - gap.lowest > found.level - found.lowest) found = gap;
-  }
+  for (const gap of gaps) if (!found || depthOf(gap) > depthOf(found)) found = gap;
   return found;
 }
 
@@ -71,21 +78,20 @@ function gapOf(
     if (y[row]! < y[path[low]!]!) low = i;
   });
   const lowest = y[path[low]!]!;
-  if (lowest >= level) return null;
+  const back = Math.min(
+    level,
+    path.slice(low).reduce((most, row) => Math.max(most, y[row]!), lowest),
+  );
+  if (!(back - lowest > LEAST)) return null;
   let from = low;
-  while (y[path[from]!]! < level) from--;
+  while (y[path[from]!]! < back) from--;
   let to = low;
-  while (to < path.length && y[path[to]!]! < level) to++;
+  while (y[path[to]!]! < back) to++;
   const rows = path.slice(from + 1, to);
-  const x = rows.map((row) => steps[row]!);
-  const heights = rows.map((row) => y[row]!);
   const crossing = (left: number, right: number) =>
-    steps[left]! + ((level - y[left]!) / (y[right]! - y[left]!)) * (steps[right]! - steps[left]!);
-  x.unshift(crossing(path[from]!, rows[0]!));
-  heights.unshift(level);
-  if (to < path.length) {
-    x.push(crossing(rows.at(-1)!, path[to]!));
-    heights.push(level);
-  }
-  return { task, episode: k, level, lowest, at: steps[path[low]!]!, x, y: heights };
+    steps[left]! + ((back - y[left]!) / (y[right]! - y[left]!)) * (steps[right]! - steps[left]!);
+  const x = [crossing(path[from]!, rows[0]!), ...rows.map((row) => steps[row]!)];
+  x.push(crossing(rows.at(-1)!, path[to]!));
+  const heights = [back, ...rows.map((row) => y[row]!), back];
+  return { task, episode: k, level, lowest, back, at: steps[path[low]!]!, x, y: heights };
 }

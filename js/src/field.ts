@@ -15,6 +15,29 @@ export function span(x: Float64Array): [number, number] {
   return [x[0]!, x[n - 1]! + (n > 1 ? x[n - 1]! - x[n - 2]! : 1)];
 }
 
+/** The labels that have a value at some step, or all where none has: the others get no row. */
+export function measured(block: Field): number[] {
+  const { width, rows } = block;
+  const every = [...Array(width).keys()];
+  const left = new Set(every);
+  for (let i = 0; i < rows && left.size; i++) {
+    const values = block.row(i);
+    for (const place of left) if (!Number.isNaN(values[place])) left.delete(place);
+  }
+  return left.size === width ? every : every.filter((place) => !left.has(place));
+}
+
+/** A field of some of its labels. */
+export const picked = (block: Field, places: number[]): Field => ({
+  width: places.length,
+  rows: block.rows,
+  at: (step) => block.at(step),
+  row: (i) => {
+    const values = block.row(i);
+    return Float64Array.from(places, (place) => values[place]!);
+  },
+});
+
 /**
  * Fill the source with an image of the field between two steps: each column shows the sample in force at its
  * step, the last label at the bottom. As `columns` in nbtoolkit/panels/heatmap.py.

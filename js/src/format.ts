@@ -30,3 +30,7 @@ export function short(label: string, letters = 18): string {
   const dot = end.indexOf(".");
   return `…${2 * dot < end.length ? end.slice(dot + 1) : end}`;
 }
+
+/** Words with an ellipsis for what has no room, as in nbtoolkit/panels/curves.py. */
+export const cut = (text: string, letters: number): string =>
+  text.length <= letters ? text : `${text.slice(0, Math.max(1, letters - 1)).trimEnd()}…`;

@@ -1,4 +1,5 @@
 import { Board } from "./board";
+import { drawModel } from "./drawing";
 import { Live, type Model } from "./live";
 import { mountPage } from "./page";
 
@@ -9,6 +10,7 @@ page.nbtoolkit ??= { lives: new Map(), mountPage };
 const shared = page.nbtoolkit;
 
 function initialize({ model }: { model: Model }): () => void {
+  if (model.get("drawing")) return () => {};
   const uid = model.get("uid") as string;
   shared.lives.get(uid)?.dispose();
   const live = new Live(model);
@@ -20,6 +22,7 @@ function initialize({ model }: { model: Model }): () => void {
 }
 
 function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
+  if (model.get("drawing")) return drawModel(model, el);
   const uid = model.get("uid") as string;
   const live = shared.lives.get(uid)!;
   const board = new Board(live.session, live.bokeh);

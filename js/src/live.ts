@@ -1,5 +1,5 @@
+import { type AssetModel, assetOf, bokehOf } from "./asset";
 import type { Bokeh } from "./bokeh";
-import { loadBokeh } from "./bokeh";
 import { floats } from "./messages";
 import { Session } from "./session";
 import type { Head } from "./types";
@@ -11,13 +11,6 @@ export interface Model {
   on(event: string, callback: (...args: never[]) => void): void;
   off(event: string, callback: (...args: never[]) => void): void;
   widget_manager?: { get_model(id: string): Promise<AssetModel> };
-}
-
-interface AssetModel {
-  comm_live?: boolean;
-  get(name: string): unknown;
-  on(event: string, callback: () => void): void;
-  off(event: string, callback: () => void): void;
 }
 
 const PATIENCE = [1000, 2000, 4000, 8000];
@@ -72,7 +65,7 @@ export class Live {
   }
 
   private async asset(): Promise<Bokeh> {
-    const asset = await this.model.widget_manager!.get_model(this.model.get("asset") as string);
+    const asset = await assetOf(this.model);
     const follow = () => {
       this.session.gone = asset.comm_live === false;
       this.session.tell();
@@ -80,6 +73,6 @@ export class Live {
     asset.on("comm_live_update", follow);
     this.ends.push(() => asset.off("comm_live_update", follow));
     follow();
-    return loadBokeh(asset.get("version") as string, () => asset.get("source") as string);
+    return bokehOf(asset);
   }
 }

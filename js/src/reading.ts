@@ -35,17 +35,24 @@ export function readCurves(spec: PanelSpec, lines: Line[], store: Store, step: n
   if (!first || !values.length) return values;
   const at = sample(first, lines[0]!, step);
   const line = several ? lineAt(lines[0]!, store, first.x()[at]!) : Number.NaN;
-  const reference = Number.isFinite(line) ? [{ text: `line ${number(line, 4)}`, color: null }] : [];
+  const reference = Number.isFinite(line)
+    ? [{ text: `${nameOf(lines[0]!) || "line"} ${number(line, 4)}`, color: null }]
+    : [];
   return [...when(first, at, step), ...values, ...reference];
 }
 
-/** Where a value stands to its line, and the line: within a tenth of it is at the line. */
+/** Where a value stands to its line, with the line's name: within a tenth of it is at the line. */
 function against(value: number, line: Line, store: Store, step: number): string {
   const at = lineAt(line, store, step);
-  if (!Number.isFinite(at) || !Number.isFinite(value)) return "";
+  if (!Number.isFinite(at) || !Number.isFinite(value) || value === at) return "";
+  const named = nameOf(line);
   const near = Math.abs(value - at) <= 0.1 * Math.abs(at);
-  return `, ${near ? "at" : value > at ? "above" : "below"} the line ${number(at, 4)}`;
+  const where = near ? (named ? "at" : "about") : value > at ? "above" : "below";
+  return `, ${where} ${named && `the ${named} `}${number(at, 4)}`;
 }
+
+/** What a line is of; of a constant there is no more to say than its value. */
+const nameOf = ({ line }: Line): string => (line && typeof line === "object" ? line.label : "");
 
 const digits = (step: number | null) => (step === null ? 4 : 6);
 
@@ -86,6 +93,15 @@ export function readField(spec: PanelSpec, store: Store, step: number | null, ro
   if (!line) return [...when(block, i, step), { text: number(Number.NaN), color: null }];
   const text = `${row === null ? "largest " : ""}${amount(values[place], spec, step)} in ${short(line.label, LETTERS)}`;
   return [...when(block, i, step), { text, color: null }];
+}
+
+/** The task that is being trained at a step, or now. */
+export function readTraining(spec: PanelSpec, store: Store, step: number | null): Reading[] {
+  const block = store.get(spec.lines[0]?.key ?? "");
+  const i = block ? (step === null ? block.rows - 1 : block.at(step)) : -1;
+  if (!block || i < 0) return [];
+  const name = spec.lines[block.row(i).indexOf(1)]?.label;
+  return [...when(block, i, step), { text: name ?? "no task is being trained", color: null }];
 }
 
 function largest(values: Float64Array): number {

@@ -46,9 +46,10 @@ export function applyTheme(models: Iterable<BokehModel>, theme: Theme): void {
     for (const key of INK) if (key in model.properties) values[key] = theme.ink;
     for (const key of FONTS) if (key in model.properties) values[key] = theme.font;
     if (model.name === "words") values.text_color = { value: theme.ink };
+    if (model.type === "Title") values.text_color = theme.ink;
     if (model.name === "end_labels") values.background_fill_color = { value: theme.page };
     if (WORDS.includes(model.name ?? "")) values.text_font = { value: theme.font };
-    if (model.name === "ink") values.line_color = { value: theme.ink };
+    if (model.name === "ink") values.line_color = model.type === "Span" ? theme.ink : { value: theme.ink };
     if (drawsGrid(model)) values.grid_line_color = theme.faint;
     const curve = /^curve:(.*)$/.exec(model.name ?? "");
     if (curve) {

@@ -94,6 +94,9 @@ describe("what is drawn", () => {
     const heights = [...(ends.data.y as number[])].sort((a, b) => a - b);
     for (let i = 1; i < heights.length; i++) expect(heights[i]! - heights[i - 1]!).toBeGreaterThan(1.29);
     expect(heights.at(-1)).toBeLessThanOrEqual(10);
+    const long = namesOf(lines).map((one) => ({ ...one, text: "loss while learning random targets" }));
+    fillEnds(ends, target, long, range, { ...view, width: 124, height: 100 }, "linear");
+    expect(new Set(ends.data.text as string[])).toEqual(new Set(["loss while learning…"]));
   });
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { pictureOf } from "../src/pictures";
 import { written } from "../src/pictures/bar";
+import type { PanelSpec } from "../src/types";
 import { line, NaN_, Paper, plane, ROW, stored, texts } from "./paper";
 
 describe("a profile", () => {
@@ -206,5 +207,76 @@ describe("words at a barrier", () => {
     expect([x![0], text![0]]).toEqual([0.01, "barrier 2"]);
     const { start, end } = paper.range("x_range");
     expect(left![0]).toBeCloseTo(start + ((9 * 6.2) / 2 / 300) * (end - start));
+  });
+});
+
+describe("a field over steps", () => {
+  const names = ["conv", "norm", "head"];
+  const spec = {
+    id: "s/loss",
+    kind: "heatmap",
+    units: "",
+    lines: names.map((label, column) => ({ ...line, label, column, key: "s/loss" })),
+  } as unknown as PanelSpec;
+
+  it("has no row for a label that never has a value", () => {
+    const store = stored([0, 10], {
+      "s/loss": [
+        [1, NaN_, 3],
+        [2, NaN_, 4],
+      ],
+    });
+    const paper = new Paper(spec, store);
+    const picture = pictureOf(spec);
+    picture.label(paper);
+    expect(paper.model("rows").ticks).toEqual([2.5, 1.5, 0.5]);
+    const image = paper.image(picture);
+    expect([new Set(image.slice(0, 480)), new Set(image.slice(480))]).toEqual([
+      new Set([3, 4]),
+      new Set([1, 2]),
+    ]);
+    expect([...(paper.model("y_axis").major_label_overrides as Map<number, string>)]).toEqual([
+      [1.5, "conv"],
+      [0.5, "head"],
+    ]);
+    expect(paper.range("y_range").end).toBe(2);
+    expect([1.7, 0.2].map((y) => picture.under(0, y, paper)!.row)).toEqual([0, 2]);
+    expect([
+      picture.walk!("ArrowDown", false, 0, store, null),
+      picture.walk!("ArrowUp", false, 2, store, 0),
+    ]).toEqual([2, 0]);
+    expect(texts(picture, spec, store, null)).toEqual(["largest 4 in head"]);
+  });
+
+  it("has a row for each label while none has a value, and for one that comes late", () => {
+    const none = stored([0], { "s/loss": [[NaN_, NaN_, NaN_]] });
+    const late = stored([0, 1], {
+      "s/loss": [
+        [1, NaN_, NaN_],
+        [1, NaN_, 2],
+      ],
+    });
+    for (const [store, rows] of [
+      [none, 3],
+      [late, 2],
+    ] as const) {
+      const paper = new Paper(spec, store);
+      paper.drawn(pictureOf(spec));
+      expect(paper.range("y_range").end).toBe(rows);
+    }
+  });
+
+  it("of boundaries tells by name who is trained", () => {
+    const told = { ...spec, training: "s/loss" };
+    const store = stored([0, 10, 20], {
+      "s/loss": [
+        [1, NaN_, NaN_],
+        [0, 1, NaN_],
+        [0, 0, NaN_],
+      ],
+    });
+    const picture = pictureOf(told);
+    expect(texts(picture, told, store, 15)).toEqual(["step 10", "norm"]);
+    expect(texts(picture, told, store, null)).toEqual(["no task is being trained"]);
   });
 });

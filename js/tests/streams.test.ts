@@ -97,24 +97,62 @@ describe("the gaps of a stream", () => {
     expect(data.alpha).toEqual([1, 1, 1, 1]);
     expect((data.width as number[])[2]).toBeGreaterThan((data.width as number[])[0]!);
     const gaps = paper.source("gaps").data;
-    expect(gaps).toMatchObject({ level: [0.9], start: [10], end: [15], color: ["#0"] });
-    expect(gaps.xs).toEqual([[10, 11, 12, 15, 15]]);
-    expect(gaps.ys).toEqual([[0.9, 0.8, 0.6, 0.85, 0.9]]);
+    expect(gaps).toMatchObject({ back: [0.85], start: [10.5], end: [15], color: ["#0"] });
+    expect(gaps.xs).toEqual([[10.5, 11, 12, 15]]);
+    expect(gaps.ys).toEqual([[0.85, 0.8, 0.6, 0.85]]);
     expect(paper.source("worst").data).toEqual({ x: [12], y: [0.6], color: ["#0"] });
     expect(paper.source("boundaries").data).toMatchObject({ x: [5, 10], text: ["first", "second"] });
     expect(paper.source("ends").data).toMatchObject({ x: [15, 15], text: ["second", "first"] });
     expect(paper.range("x_range").end).toBeGreaterThan(15); // room for the names
-    expect([paper.range("y_range").start, paper.range("y_range").end > 1]).toEqual([0, true]);
+    const { start, end } = paper.range("y_range");
+    expect([start < -0.02, start > -0.1, end > 1]).toEqual([true, true, true]); // for names at 0 and at the top
   });
 
   it("are told in words", () => {
     const picture = pictureOf(gapSpec);
     expect(texts(picture, gapSpec, store, null)).toEqual([
       "mean of 2 tasks 0.825",
-      "worst dip: first 0.9 → 0.6, 2 steps after second began",
+      "worst dip: first 0.9 → 0.6 → 0.85, lowest 2 steps after second began",
     ]);
     expect(texts(picture, gapSpec, store, 11)).toEqual(["step 11", "first 0.8 ± 0.01", "second 0.2 ± 0.02"]);
     expect(texts(picture, gapSpec, store, 11, 1)).toEqual(["step 11", "second 0.2 ± 0.02"]);
+  });
+
+  it("are not where nothing comes back", () => {
+    const forgotten = [0.5, 0.9, 0.5, 0.3, 0.31].map((first, i) => [first, i / 10]);
+    const lost = stored(STEPS, { ...ROWS, "g/accuracy": forgotten });
+    const paper = new Paper(gapSpec, lost);
+    const picture = pictureOf(gapSpec);
+    paper.drawn(picture);
+    expect([paper.source("gaps").data.back, paper.source("worst").data.x]).toEqual([[], []]);
+    expect(texts(picture, gapSpec, lost, null)).toEqual(["mean of 2 tasks 0.355", "no gap"]);
+    paper.pinned = "second"; // nothing was trained after it
+    paper.drawn(picture);
+    expect(texts(picture, gapSpec, lost, null)).toEqual(["second 0.4"]);
+    paper.pinned = "first";
+    paper.drawn(picture);
+    expect(texts(picture, gapSpec, lost, null)).toEqual(["first 0.31", "no gap"]);
+  });
+
+  it("lie on marked samples where these are few", () => {
+    const paper = new Paper(
+      gapSpec,
+      stored(STEPS, { "g/accuracy": ROWS["g/accuracy"].map((row, i) => (i === 1 ? [NaN_, 0.1] : row)) }),
+    );
+    const picture = pictureOf(gapSpec);
+    paper.drawn(picture);
+    const few = paper.source("dots").data;
+    expect([few.x, few.y]).toEqual([
+      [5, 11, 12, 15, ...STEPS],
+      [0.5, 0.8, 0.6, 0.85, 0.1, 0.1, 0.2, 0.4, 0.8],
+    ]);
+    paper.pinned = "second";
+    paper.drawn(picture);
+    expect(new Set((paper.source("dots").data.alpha as number[]).slice(0, 4))).toEqual(new Set([0.15]));
+    const steps = [...Array(200).keys()];
+    const dense = new Paper(gapSpec, stored(steps, { "g/accuracy": steps.map(() => [0, 1]) }));
+    dense.drawn(pictureOf(gapSpec));
+    expect(dense.source("dots").data.x).toEqual([]);
   });
 
   it("of the task in front are shown alone, with its error", () => {
@@ -122,7 +160,7 @@ describe("the gaps of a stream", () => {
     const picture = pictureOf(gapSpec);
     paper.pinned = "second";
     expect(paper.drawn(picture).alpha).toEqual([0.15, 1, 0.15, 1]);
-    expect(paper.source("gaps").data.level).toEqual([]);
+    expect(paper.source("gaps").data.back).toEqual([]);
     expect(paper.source("ends").data.text).toEqual(["second"]);
     expect([...(paper.source("band").data.y as number[])].slice(0, 2)).toEqual([
       0.12000000000000001, 0.12000000000000001,
@@ -130,10 +168,10 @@ describe("the gaps of a stream", () => {
     expect(texts(picture, gapSpec, store, null)).toEqual(["second 0.8"]);
     paper.pinned = "first";
     paper.drawn(picture);
-    expect(paper.source("gaps").data.level).toEqual([0.9]);
+    expect(paper.source("gaps").data.back).toEqual([0.85]);
     expect(texts(picture, gapSpec, store, null)).toEqual([
       "first 0.85",
-      "worst dip: 0.9 → 0.6, 2 steps after second began",
+      "worst dip: 0.9 → 0.6 → 0.85, lowest 2 steps after second began",
     ]);
     paper.pinned = "a layer"; // of another panel
     expect(paper.drawn(picture).alpha).toEqual([1, 1, 1, 1]);
@@ -157,7 +195,7 @@ describe("the gaps of a stream", () => {
     const picture = pictureOf(gapSpec);
     expect(paper.drawn(picture).xs).toEqual([STEPS, STEPS]);
     expect(paper.source("boundaries").data.x).toEqual([]);
-    expect(texts(picture, gapSpec, unknown, null)).toEqual([]);
+    expect(texts(picture, gapSpec, unknown, null)).toEqual(["mean of 2 tasks 0.825", "no boundaries told"]);
     const nothing = new Paper(gapSpec, stored([], {}));
     expect(picture.draw(nothing)).toBe("nothing measured");
   });
@@ -183,7 +221,7 @@ describe("the gaps of a stream", () => {
     paper.all = [0, steps.length];
     const picture = pictureOf(spec);
     paper.drawn(picture);
-    expect(paper.source("gaps").data.level!.length).toBe(1);
+    expect(paper.source("gaps").data.back!.length).toBe(1);
     expect(paper.source("ends").data.text).toEqual([]);
     const named = (paper.source("boundaries").data.text as string[]).filter(Boolean);
     expect([named[0], named.length < count]).toEqual(["task number 0", true]);

@@ -87,10 +87,11 @@ describe("readings", () => {
         .read([one], store, null, null)
         .map((part) => part.text);
     };
-    expect(against(4.6)).toEqual(["5 ± 6\u00a0loss, at the line 4.6"]);
-    expect(against(4.5)).toEqual(["5 ± 6\u00a0loss, above the line 4.5"]);
-    expect(against(5.4)).toEqual(["5 ± 6\u00a0loss, at the line 5.4"]);
-    expect(against(6)).toEqual(["5 ± 6\u00a0loss, below the line 6"]);
+    expect(against(4.6)).toEqual(["5 ± 6\u00a0loss, about 4.6"]);
+    expect(against(4.5)).toEqual(["5 ± 6\u00a0loss, above 4.5"]);
+    expect(against(5.4)).toEqual(["5 ± 6\u00a0loss, about 5.4"]);
+    expect(against(6)).toEqual(["5 ± 6\u00a0loss, below 6"]);
+    expect(against(5)).toEqual(["5 ± 6\u00a0loss"]);
     const gap = { ...line, error: place, line: { ...place, label: "edge" } };
     expect(
       pictureOf({ ...spec("curves"), lines: [gap] })
@@ -100,6 +101,12 @@ describe("readings", () => {
       "step 10",
       "0.123457\u00a0loss", // neither error nor line was measured there
     ]);
+    const edge = { ...line, line: { ...place, label: "edge of stability" } };
+    const told = pictureOf({ ...spec("curves"), lines: [edge] }).read([edge], store, null, null);
+    expect(told.map((part) => part.text)).toEqual(["5\u00a0loss, below the edge of stability 6"]);
+    const named = [edge, { ...lines[1]!, line: edge.line }];
+    const both = pictureOf({ ...spec("curves"), lines: named }).read(named, store, null, null);
+    expect(both.at(-1)!.text).toBe("edge of stability 6");
     const two = [gap, lines[1]!].map((one) => ({ ...one, line: 7 }));
     expect(
       pictureOf({ ...spec("curves"), lines: two })

@@ -23,6 +23,8 @@ from nbtoolkit.panels.look import (
 
 DOTS = 40  # up to so many samples, each is marked: a single one has no line
 BAND = ("low", "high")
+SHARP = {"group", "task_evaluated"}  # dims of what is drawn as it is
+LETTERS = 40  # of a name at the end of a curve
 PLENTY = 200  # from so many samples on, an average over ten follows the curve instead of lagging behind it
 
 
@@ -121,8 +123,11 @@ def heights(drawn: Any, count: int, scale: str) -> tuple[float, float]:
 
 
 def is_smoothed(ds: Any, name: str) -> bool:
-    """Whether a variable is noisy by nature: not so the settings of parameter groups, nor what users log."""
-    return "group" not in ds[name].dims and ds.attrs.get("reference") != "run.log"
+    """Whether a variable is noisy by nature: not so the settings of parameter groups, nor what users log.
+
+    What is told of several tasks jumps where another begins; an average would hide that.
+    """
+    return not SHARP & set(ds[name].dims) and ds.attrs.get("reference") != "run.log"
 
 
 def _scale(ds: Any, scale: str | None) -> str:
@@ -201,7 +206,7 @@ def _span(drawn: Any, axis: str, curves: int, scale: str) -> tuple[float, float]
 def _end_labels(source: ColumnDataSource, labels: list[str], line: str | None, y_range: Any) -> LabelSet:
     """The names of curves and line, each just above its last sample; Bokeh clips what is written beside the frame."""
     ends: dict[str, Any] = {"x": [], "y": [], "text": [], "color": []}
-    named = [(f"x{i}", f"smooth{i}", label, colour(i)) for i, label in enumerate(labels)]
+    named = [(f"x{i}", f"smooth{i}", cut(label, LETTERS), colour(i)) for i, label in enumerate(labels)]
     if line:
         named.append(("line_x", "line", line, INK))
     for x_key, y_key, label, ink in named:
@@ -215,6 +220,11 @@ def _end_labels(source: ColumnDataSource, labels: list[str], line: str | None, y
         x_offset=-2, y_offset=8, text_align="right", text_baseline="middle", text_font_size=SIZE,
         background_fill_alpha=0.7, name="end_labels",
     )  # fmt: skip
+
+
+def cut(text: str, letters: int) -> str:
+    """Words with an ellipsis for what has no room."""
+    return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
 
 
 def _legend(items: list[LegendItem]) -> Legend:

@@ -1,4 +1,4 @@
-"""The episodes of a stream of tasks, and how far earlier tasks fall when a new one begins.
+"""The episodes of a stream of tasks, and how far earlier tasks fall and come back when a new one begins.
 
 The same rules as in js/src/episodes.ts.
 """
@@ -6,6 +6,8 @@ The same rules as in js/src/episodes.ts.
 from dataclasses import dataclass
 
 import numpy as np
+
+LEAST = 0.02  # depth of a gap that is told; as the tolerance of analysis.stability_gaps
 
 
 @dataclass(frozen=True)
@@ -20,18 +22,26 @@ class Episode:
 
 @dataclass(frozen=True)
 class Gap:
-    """The deepest excursion of an earlier task below the ``level`` that it had when an episode began.
+    """A fall of an earlier task that comes back within an episode of another.
 
-    ``x`` and ``y`` follow the curve from the level and back to it, or to the end of the episode.
+    ``level`` is what the task had when the episode began, ``lowest`` the least within the episode, at step ``at``, and
+    ``back`` the highest after that, at most the level. ``x`` and ``y`` follow the curve from where it last had
+    ``back`` before the lowest to where it has it again.
     """
 
     task: int
     episode: int
     level: float
     lowest: float
+    back: float
     at: float
     x: np.ndarray
     y: np.ndarray
+
+    @property
+    def depth(self) -> float:
+        """What came back. What did not is forgetting, not a gap."""
+        return self.back - self.lowest
 
 
 def episodes(steps: np.ndarray, training: np.ndarray) -> list[Episode]:
@@ -55,7 +65,7 @@ def episodes(steps: np.ndarray, training: np.ndarray) -> list[Episode]:
 
 
 def gaps(steps: np.ndarray, values: np.ndarray, found: list[Episode]) -> list[Gap]:
-    """The gaps of all tasks trained in an earlier episode, in each episode of another task.
+    """The gaps deeper than 0.02 of all tasks trained in an earlier episode, in each episode of another task.
 
     Args:
         steps: of the rows, shape ``(rows,)``.
@@ -72,8 +82,8 @@ def gaps(steps: np.ndarray, values: np.ndarray, found: list[Episode]) -> list[Ga
 
 
 def deepest(found: list[Gap]) -> Gap | None:
-    """The gap with the longest fall; the first of equal ones."""
-    return max(found, key=lambda gap: gap.level - gap.lowest, default=None)
+    """The gap with the largest depth; the first of equal ones."""
+    return max(found, key=lambda gap: gap.depth, default=None)
 
 
 def _gap(steps: np.ndarray, y: np.ndarray, task: int, k: int, episode: Episode) -> Gap | None:
@@ -84,21 +94,18 @@ def _gap(steps: np.ndarray, y: np.ndarray, task: int, k: int, episode: Episode) 
         return None
     level = float(y[before[-1]])
     lowest = int(inside[np.argmin(y[inside])])
-    if y[lowest] >= level:
-        return None
     path = np.concatenate([before[-1:], inside])
-    high = path[y[path] >= level]
-    start = int(high[high < lowest][-1])
-    back = high[high > lowest]
-    end = int(back[0]) if len(back) else int(path[-1])
-    rows = path[(path > start) & (path < end + (not len(back)))]
-    x, heights = steps[rows], y[rows]
-    x = np.concatenate([[_crossing(steps, y, start, int(rows[0]), level)], x])
-    heights = np.concatenate([[level], heights])
-    if len(back):
-        x = np.append(x, _crossing(steps, y, int(rows[-1]), end, level))
-        heights = np.append(heights, level)
-    return Gap(task, k, level, float(y[lowest]), float(steps[lowest]), x, heights)
+    back = min(level, float(y[path[path >= lowest]].max()))
+    if not back - y[lowest] > LEAST:
+        return None
+    high = path[y[path] >= back]
+    start, end = int(high[high < lowest][-1]), int(high[high > lowest][0])
+    rows = path[(path > start) & (path < end)]
+    ends = _crossing(steps, y, start, int(rows[0]), back), _crossing(steps, y, int(rows[-1]), end, back)
+    x, heights = (np.concatenate([[first], own, [last]]) for first, own, last in (
+        (ends[0], steps[rows], ends[1]), (back, y[rows], back)
+    ))  # fmt: skip
+    return Gap(task, k, level, float(y[lowest]), back, float(steps[lowest]), x, heights)
 
 
 def _crossing(steps: np.ndarray, y: np.ndarray, left: int, right: int, level: float) -> float:

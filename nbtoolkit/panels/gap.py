@@ -14,16 +14,17 @@ from nbtoolkit.panels.look import DRAWN, FONT, INK, PALETTE, SIZE, axis_range, b
 
 SCALE = "linear"
 NOTE = (
-    "A vertical line: a task begins. Shaded: how far an earlier task falls below the accuracy that it had then, until "
-    "it is back. Thick: the task being trained. A click on a curve, or on a cell of a matrix of tasks, keeps that task "
-    "in front."
+    "A vertical line: a task begins. Shaded: how far an earlier task falls below the accuracy that it then comes back "
+    "to; what does not come back within the episode is forgetting, not a gap. Thick: the task being trained. Dots: the "
+    "samples, where they are few. A click on a curve, or on a cell of a matrix of tasks, keeps that task in front."
 )
-ENDS = (0.0, 1.13)  # of the y axis: shares, and room for the names of the tasks that begin
+ENDS = (-0.06, 1.13)  # of the y axis: shares, room for a name at zero, and for those of the tasks that begin
 HEAD = 1.115  # where those names hang
 TICKS = (0, 0.2, 0.4, 0.6, 0.8, 1)
 LETTER = 0.009  # width of a letter, of the frame, which is two columns wide
 LINE = 0.08  # height of a line of words, of the frame
 WIDE = {"curve": 1.2, "trained": 2.8}
+DOTS = 80  # up to so many samples, each is marked: a line across a hole is no measurement
 
 
 def columns(ds: Any) -> dict[str, Any]:
@@ -49,19 +50,26 @@ def columns(ds: Any) -> dict[str, Any]:
 
 
 def shaded(ds: Any) -> dict[str, Any]:
-    """The areas between curve and level: ``xs``, ``ys``, ``color``, and the ``level`` from ``start`` to ``end``.
+    """The areas above the curve: ``xs``, ``ys``, ``color``, and the ``back`` that they reach, ``start`` to ``end``.
 
     Of more tasks than there are colours that of the deepest gap alone.
     """
-    found: dict[str, Any] = {"xs": [], "ys": [], "color": [], "level": [], "start": [], "end": []}
+    found: dict[str, Any] = {"xs": [], "ys": [], "color": [], "back": [], "start": [], "end": []}
     every = gaps_of(ds)[1]
     if len(names(ds)) > len(PALETTE):  # their areas would cover each other
         every = [one for one in [deepest(every)] if one]
     for gap in every:
-        area = np.append(gap.x, gap.x[-1]), np.append(gap.y, gap.level)
-        for key, one in zip(found, (*area, colour(gap.task), gap.level, gap.x[0], gap.x[-1]), strict=True):
+        for key, one in zip(found, (gap.x, gap.y, colour(gap.task), gap.back, gap.x[0], gap.x[-1]), strict=True):
             found[key].append(one)
     return found
+
+
+def dots(ds: Any) -> dict[str, Any]:
+    """The samples as ``x``, ``y``, ``color`` and ``alpha``, where they are few."""
+    steps, values, _, _ = _parts(ds)
+    rows, tasks = np.nonzero(np.isfinite(values)) if len(steps) <= DOTS else (np.empty(0, int),) * 2
+    inks = [colour(int(task)) for task in tasks]
+    return {"x": steps[rows], "y": values[rows, tasks], "color": inks, "alpha": [1.0] * len(inks)}
 
 
 def gaps_of(ds: Any) -> tuple[list[Episode], list[Gap]]:
@@ -89,17 +97,20 @@ def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> An
     )  # fmt: skip
     plot.yaxis.ticker = FixedTicker(ticks=list(TICKS), name="shares")
     begun = named("boundaries", boundaries(ds))
-    plot.segment("x", 0, "x", ENDS[1], source=begun, line_color=INK, line_alpha=0.45, line_width=1).glyph.name = "ink"
+    plot.segment(
+        "x", ENDS[0], "x", ENDS[1], source=begun, line_color=INK, line_alpha=0.45, line_width=1
+    ).glyph.name = "ink"
     plot.patch("x", "y", source=named("band", {"x": [], "y": []}), fill_color=PALETTE[0], fill_alpha=0.16,
                line_color=None).glyph.name = "band_of_one"  # fmt: skip
     told = named("gaps", shaded(ds))
     plot.patches("xs", "ys", source=told, fill_color="color", fill_alpha=0.22, line_color=None)
     plot.segment(
-        "start", "level", "end", "level", source=told, line_color="color", line_width=1, line_dash="dotted",
+        "start", "back", "end", "back", source=told, line_color="color", line_width=1, line_dash="dotted",
     )  # fmt: skip
     plot.multi_line(
         "xs", "ys", source=source, line_color="color", line_width="width", line_alpha="alpha", line_join="round"
     )
+    plot.scatter("x", "y", source=named("dots", dots(ds)), size=4.5, color="color", fill_alpha="alpha", line_color=None)
     plot.scatter(
         "x", "y", source=named("worst", worst(ds)), size=7, fill_color="color", line_color="white", line_width=1.2
     )

@@ -17,8 +17,10 @@ LETTERS = 18
 def columns(ds: Any) -> dict[str, Any]:
     """The numbers drawn: an image ``(1, labels, columns)`` with the last label at the bottom, and its frame.
 
-    A column shows the last sample taken at or before its step. Values are samples, never means of them.
+    A column shows the last sample taken at or before its step. Values are samples, never means of them. Labels that
+    never have a value have no row.
     """
+    ds = measured(ds)
     variable = next(iter(ds.data_vars.values()))
     steps = ds["step"].values.astype(float)
     values = variable.values.reshape(len(steps), math.prod(variable.shape[1:]))
@@ -30,6 +32,14 @@ def columns(ds: Any) -> dict[str, Any]:
         image = values[np.searchsorted(steps, centres, side="right") - 1].T[::-1]
     frame = {"x": left, "y": 0.0, "dw": right - left, "dh": float(values.shape[1])}
     return {"image": image[None], **{key: np.array([value]) for key, value in frame.items()}}
+
+
+def measured(ds: Any) -> Any:
+    """A Dataset without the labels that are NaN at every step, such as layers without hidden units; or all of it."""
+    variable = next(iter(ds.data_vars.values()))
+    (dim,) = (dim for dim in variable.dims if dim != "step")
+    known = variable.notnull().any("step").values
+    return ds.isel({dim: known}) if known.any() and not known.all() else ds
 
 
 def span(steps: np.ndarray) -> tuple[float, float]:
@@ -53,6 +63,7 @@ def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> An
         ds: one variable with one dim besides ``step``.
         scale: of the colours; by default what the variable declares.
     """
+    ds = measured(ds)
     variable = next(iter(ds.data_vars.values()))
     scale = str(scale or variable.attrs.get("scale", "linear"))
     labels = names(ds)

@@ -12,6 +12,7 @@ import traitlets
 from nbtoolkit.widget import bundle, messages
 from nbtoolkit.widget.figures import describe, shape
 from nbtoolkit.widget.pump import Pump
+from nbtoolkit.widget.shown import ShownOnce
 
 CERTAIN = 3.0  # seconds in which the browser may still be creating the widget, and so lose messages
 REPEAT = 10.0  # seconds between full messages where the browser cannot ask for one
@@ -25,7 +26,7 @@ class Asset(anywidget.AnyWidget):
     source = traitlets.Unicode().tag(sync=True)
 
 
-class Board(anywidget.AnyWidget):
+class Board(ShownOnce, anywidget.AnyWidget):
     """Live panels of one run.
 
     It reads the run's record and sends what is new; it never writes. `update` is called on the training

@@ -5,17 +5,23 @@ from types import ModuleType
 
 import numpy as np
 
-from nbtoolkit import panels
+from nbtoolkit import instruments, panels
 from nbtoolkit.panels.look import PALETTE
 from nbtoolkit.store.columns import Columns, Record
 
-LOGGED = "run.log"  # the reference of values the user logs
+LOGGED, TOLD = "run.log", "run.begin_task"  # the references of values the user logs, and of boundaries
 Panel = tuple[Columns, ModuleType, tuple[str, ...]]
 
 # Panels open at first, of each kind; where there are too many, the first kinds have precedence.
 FIRST = (
-    ("curves", 1), ("gap", 1), ("landscape", 1), ("line", 2), ("spectrum", 1), ("evolution", 1), ("profile", 1),
-    ("matrix", 1), ("trajectory", 1), ("own", 1), ("curves", 3), ("field", 2), ("scree", 1), ("copies", 1),
+    ("curves", 1), ("gap", 1), ("stream", 1), ("landscape", 1), ("asked", 8), ("line", 2), ("spectrum", 1),
+    ("evolution", 1), ("profile", 1), ("matrix", 1), ("trajectory", 1), ("own", 1), ("curves", 3), ("field", 2),
+    ("scree", 1), ("copies", 1),
+)  # fmt: skip
+# What a group that was asked for is shown by first.
+WITHIN = (
+    "gap", "stream", "landscape", "line", "spectrum", "evolution", "profile", "copies", "matrix", "trajectory",
+    "curves", "field", "scree",
 )  # fmt: skip
 MOST = 8
 CLOSED = (panels.surface,)  # at first: a second view of what another panel shows
@@ -24,7 +30,10 @@ WHOLE = (panels.spectrum, panels.evolution, *ON_A_GRID)  # one picture of all va
 
 
 def all_panels(record: Record) -> list[Panel]:
-    """Group, module and variables of every panel declared so far; those of a stream of tasks follow the first group."""
+    """Group, module and variables of every panel declared so far.
+
+    After those of the first group come gaps and matrix of a stream of tasks, then what was asked for by name.
+    """
     every = [
         (columns, _suited(module, columns, names), names)
         for columns in list(record.groups.values())
@@ -45,14 +54,23 @@ def _rank(panel: Panel) -> int:
     columns, module, names = panel
     if module is panels.gap:
         return 1
-    return 2 if columns.variables[names[0]].dims == panels.matrix.TASKS else 3
+    if columns.variables[names[0]].dims == panels.matrix.TASKS:
+        return 2
+    return 3 if _is_asked(columns) else 4
+
+
+def _is_asked(columns: Columns) -> bool:
+    """Whether a group is of an instrument that the user named: neither measured unasked, nor a logged value."""
+    always = {item.name for item in (*instruments.default(), *instruments.of_tasks())}
+    return columns.name not in always and columns.attrs.get("reference") not in (LOGGED, TOLD)
 
 
 def first_panels(every: list[Panel], names: Sequence[str] | None = None) -> list[Panel]:
     """The panels open at first.
 
     Those of the groups named, and of a slice among them its pictures without its numbers, but the first also as a
-    surface. Else at most eight: the first curves, accuracy by task, a landscape, what is read against a line of two
+    surface. Else at most eight: the first curves, accuracy by task, a landscape, the best panel of each instrument
+    that the user asked for, in their order. Then, as far as there is room: what is read against a line of two
     instruments, a spectrum and its evolution, a profile, a matrix, a trajectory, one thing that the user logs, of
     three instruments the curves, of two the field. Where nothing is logged, the curves of a fourth. Never a second
     view of a landscape.
@@ -66,12 +84,23 @@ def first_panels(every: list[Panel], names: Sequence[str] | None = None) -> list
     kinds: dict[str, list[Panel]] = {}
     for panel in firsts.values():
         kinds.setdefault(_kind(panel), []).append(panel)
+    kinds["asked"] = _best([panel for panel in firsts.values() if _is_asked(panel[0])])
     more = 0 if "own" in kinds else 1
     chosen: list[Panel] = []
     for kind, count in FIRST:
         found = kinds.get(kind, [])[: count + (more if kind == "curves" and count > 1 else 0)]
+        if kind == "asked":
+            found = [panel for panel in found if panel[0] not in [columns for columns, _, _ in chosen]]
         chosen += [panel for panel in found if panel not in chosen]
     return [panel for panel in every if panel in chosen[:MOST]]
+
+
+def _best(every: list[Panel]) -> list[Panel]:
+    """One panel of each group."""
+    best: dict[str, Panel] = {}
+    for panel in sorted((one for one in every if _kind(one) in WITHIN), key=lambda one: WITHIN.index(_kind(one))):
+        best.setdefault(panel[0].name, panel)
+    return [panel for panel in every if panel is best.get(panel[0].name)]
 
 
 def _named(every: list[Panel]) -> list[Panel]:
@@ -123,12 +152,15 @@ def name_of(module: ModuleType) -> str:
 
 def _kind(panel: Panel) -> str:
     columns, module, names = panel
+    dims = columns.variables[names[0]].dims
+    if dims == ("task_trained",) or _is_beside_a_matrix(panel):
+        return "tasks"  # what gaps and matrices show better
+    if dims == panels.matrix.TASKS:
+        return "stream"
     if module is panels.heatmap:
         return "field"
-    if module is panels.profile and "snapshot" in columns.variables[names[0]].dims:
+    if module is panels.profile and "snapshot" in dims:
         return "copies"
-    if columns.variables[names[0]].dims == ("task_trained",) or _is_beside_a_matrix(panel):
-        return "tasks"  # what gaps and matrices show better
     if module in WHOLE or module is panels.gap:
         return name_of(module)
     if columns.attrs.get("reference") == LOGGED:

@@ -78,13 +78,17 @@ def figure_of_run(panels: str, snapshot: bytes) -> str:
         panels: what `describe` gives.
         snapshot: a packed message with all rows.
     """
-    payload = {
-        "version": bundle.BOKEH_VERSION,
-        "panels": json.loads(panels),
-        "snapshot": base64.b64encode(snapshot).decode(),
-    }
+    return _carried({"panels": json.loads(panels), "snapshot": base64.b64encode(snapshot).decode()})
+
+
+def figure_alone(drawing: str) -> str:
+    """One Bokeh figure on a page: a place for it, and its document as JSON text."""
+    return _carried({"drawing": drawing})
+
+
+def _carried(payload: dict[str, Any]) -> str:
     # In JSON a "<" can be written otherwise, so that no name in it can end the script.
-    text = json.dumps(payload).replace("<", "\\u003c")
+    text = json.dumps({"version": bundle.BOKEH_VERSION, **payload}).replace("<", "\\u003c")
     return f'<div class="nbtk-run"></div><script type="application/json" class="nbtk-payload">{text}</script>\n'
 
 

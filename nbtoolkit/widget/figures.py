@@ -17,7 +17,7 @@ from nbtoolkit.panels.copies import STEPS
 from nbtoolkit.panels.look import colour, unit_label
 from nbtoolkit.store.columns import Columns, Record
 from nbtoolkit.store.schema import COMPANIONS, SCALES
-from nbtoolkit.widget.choice import ON_A_GRID, WHOLE, Panel, all_panels, first_panels, known, name_of
+from nbtoolkit.widget.choice import ON_A_GRID, TOLD, WHOLE, Panel, all_panels, first_panels, known, name_of
 
 SECOND = {panels.evolution: " over steps", panels.surface: ", as a surface"}  # views: what their titles add
 SEVERAL = (panels.curves, panels.profile)  # with a line for each variable
@@ -117,10 +117,17 @@ def _panel(columns: Columns, module: ModuleType, names: tuple[str, ...]) -> dict
         **(_grid(columns, names) if module in ON_A_GRID else {}),
         **({"ends": ends} if ends else {}),
         **({"colors": [panels.scree.ink(i, sizes[0]) for i in range(sizes[0])]} if module is panels.scree else {}),
-        **({"training": f"{columns.name}/{var.training}"} if module is panels.gap else {}),
+        **_training(columns, module, names[0]),
         "lines": lines,
         "forms": {scale: "-".join([kind, str(count), scale, *extras]) for scale in scales},
     }
+
+
+def _training(columns: Columns, module: ModuleType, name: str) -> dict[str, str]:
+    """Where it is told which task is being trained, for what depends on it or is it."""
+    if module is panels.gap:
+        return {"training": f"{columns.name}/{columns.variables[name].training}"}
+    return {"training": f"{columns.name}/{name}"} if columns.attrs.get("reference") == TOLD else {}
 
 
 def _extras(module: ModuleType, lines: list[dict[str, Any]], ends: tuple[float, float] | None) -> list[str]:

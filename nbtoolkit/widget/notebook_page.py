@@ -1,4 +1,4 @@
-"""A whole notebook as one HTML page whose Boards stay interactive, without kernel and network."""
+"""A whole notebook as one HTML page whose Boards and figures stay interactive, without kernel and network."""
 
 import base64
 import copy
@@ -7,11 +7,12 @@ from typing import Any
 from nbconvert.exporters import HTMLExporter
 from nbformat import NotebookNode
 
-from nbtoolkit.widget.export import figure_of_run, mount, scripts
+from nbtoolkit.widget.export import figure_alone, figure_of_run, mount, scripts
 
 STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
 BOARD = "nbtoolkit.widget.board.Board"
+DRAWING = "nbtoolkit.widget.drawing.Drawing"
 
 # What JupyterLab's template would load from elsewhere is left out.
 TEMPLATE = """
@@ -40,14 +41,15 @@ class LandscapeExporter(HTMLExporter):
     ) -> tuple[str, dict[str, Any]]:
         """Convert a notebook; see `nbconvert.exporters.Exporter`."""
         nb = copy.deepcopy(nb)
-        boards = saved_boards(nb)
+        boards, drawings = saved_boards(nb), saved_drawings(nb)
         nb.metadata.pop("widgets", None)
+        drawn = [name for cell in nb.cells for name in _place_drawings(cell, drawings)]
         shown = {board["uid"] for cell in nb.cells for board in _place(cell, boards)}
         for cell in nb.cells:
             if cell.cell_type == "code":
                 cell.outputs = [out for out in cell.outputs if not _stands_in_for(out, shown)]
         html, resources = super().from_notebook_node(nb, resources, **kw)
-        if shown:
+        if shown or drawn:
             head, end, tail = html.rpartition("</body>")
             html = head + scripts() + mount() + end + tail
         return html, resources
@@ -68,6 +70,24 @@ def saved_boards(nb: NotebookNode) -> dict[str, dict[str, Any]]:
         if state.get("_anywidget_id") == BOARD and data and data[0]:
             boards[name] = {"uid": state["uid"], "panels": state["panels"], "snapshot": base64.b64decode(data[0])}
     return boards
+
+
+def saved_drawings(nb: NotebookNode) -> dict[str, str]:
+    """The single figures saved in a notebook, by model."""
+    models = nb.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
+    states = {name: model.get("state", {}) for name, model in models.items()}
+    return {name: state["drawing"] for name, state in states.items() if state.get("_anywidget_id") == DRAWING}
+
+
+def _place_drawings(cell: NotebookNode, drawings: dict[str, str]) -> list[str]:
+    """Put the single figures of a cell into its outputs; gives the models of those that it put there."""
+    placed = []
+    for out in cell.get("outputs", []):
+        name = out.get("data", {}).get(VIEW, {}).get("model_id")
+        if name in drawings:
+            placed.append(name)
+            out.data = NotebookNode({"text/html": figure_alone(drawings[name])})
+    return placed
 
 
 def _place(cell: NotebookNode, boards: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -143,7 +143,7 @@ def _field(axes: Any, ds: Any, module: Any) -> None:
     drawn = module.columns(ds)
     variable = next(iter(ds.data_vars.values()))
     left, right = drawn["x"][0], drawn["x"][0] + drawn["dw"][0]
-    labels = module.names(ds)
+    labels = module.names(module.measured(ds))
     image = drawn["image"][0]
     low, high = module.limits(variable.values, _scale(variable))
     norm = LogNorm(low, high, clip=True) if _scale(variable) == "log" else Normalize(low, high)

@@ -134,10 +134,12 @@ def gap(axes: Any, ds: Any, module: Any) -> None:
         axes.axvline(x, color=INK, alpha=0.45, linewidth=0.7)
     for xs, ys, ink in zip(shaded["xs"], shaded["ys"], shaded["color"], strict=True):
         axes.fill(xs, ys, color=ink, alpha=0.22, linewidth=0)
-    axes.hlines(shaded["level"], shaded["start"], shaded["end"], color=shaded["color"], linewidth=0.7, linestyle=":")
+    axes.hlines(shaded["back"], shaded["start"], shaded["end"], color=shaded["color"], linewidth=0.7, linestyle=":")
     drawn = module.columns(ds)
     for xs, ys, ink, width in zip(*(drawn[key] for key in ("xs", "ys", "color", "width")), strict=True):
         axes.plot(xs, ys, color=ink, linewidth=0.7 * width)
+    samples = module.dots(ds)
+    axes.scatter(samples["x"], samples["y"], c=samples["color"], s=6, linewidths=0)
     worst = module.worst(ds)
     axes.scatter(worst["x"], worst["y"], c=worst["color"], s=14, edgecolors="white", linewidths=0.7, zorder=3)
     for told, ink in ((begun, "top"), (module.end_names(ds), "center")):

@@ -49,10 +49,10 @@ def told(one: Locator) -> str:
 
 def test_the_number_now_says_where_it_stands_to_its_line(board: Board) -> None:
     sharpness = panel(board, "sharpness")
-    assert told(sharpness) == "41 ± 0.5 loss/param^2, at the line 40"
+    assert told(sharpness) == "41 ± 0.5 loss/param^2, at the edge of stability 40"
     sharpness.focus()
     board.page.keyboard.press("Home")
-    assert told(sharpness) == "step 0 10 ± 0.5 loss/param^2, below the line 40"
+    assert told(sharpness) == "step 0 10 ± 0.5 loss/param^2, below the edge of stability 40"
 
 
 def test_the_spectrum_is_that_of_the_step_pointed_at_on_another_panel(board: Board) -> None:

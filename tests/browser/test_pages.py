@@ -1,4 +1,4 @@
-"""Pages made from a run: they need no kernel and ask the network for nothing."""
+"""Pages made from a run or a figure: they need no kernel and ask the network for nothing."""
 
 import subprocess
 import sys
@@ -6,14 +6,46 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
-from tests.browser.board import Board
+from tests.browser.board import COLOURS, Board
 from tests.browser.cells import ASK, SETUP, TRAIN, answer
 from tests.browser.notebook import write
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
+FIGURES = """
+import nbtoolkit
+import numpy as np
+import xarray
+from bokeh.plotting import figure
+own = figure(title="own", width=400, height=200)
+own.line([1, 2, 3], [1, 4, 9])
+nbtoolkit.show(own)
+rows = ("strategy", "run"), np.arange(6.0).reshape(2, 3), {"long_name": "average accuracy", "units": "1"}
+metrics = xarray.Dataset({"average": rows}, {"strategy": ["naive", "replay"]})
+nbtoolkit.show(nbtoolkit.panels.comparison.figure(None, metrics))
+"""
+# Of a canvas that is drawn: the brightest and the darkest pixel, each as the sum of its colours.
+CONTRAST = """panel => {
+  const canvases = [];
+  const collect = root => {
+    for (const one of root.querySelectorAll("*")) {
+      if (one instanceof HTMLCanvasElement && one.width && one.height) canvases.push(one);
+      if (one.shadowRoot) collect(one.shadowRoot);
+    }
+  };
+  collect(panel);
+  const seen = canvases.flatMap(canvas => {
+    const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    const light = [];
+    for (let i = 0; i < pixels.length; i += 4) {
+      if (pixels[i + 3] === 255) light.push(pixels[i] + pixels[i + 1] + pixels[i + 2]);
+    }
+    return light;
+  });
+  return [seen.reduce((a, b) => Math.max(a, b), 0), seen.reduce((a, b) => Math.min(a, b), 765)];
+}"""
 EXPORT = 'import nbtoolkit\nnbtoolkit.export_html(run, "run.html");'
 BRIEF = TRAIN.replace('while not Path("enough").exists():', "for epoch in range(3):")
 
@@ -52,6 +84,41 @@ def test_page_is_complete_in_itself(offline: Any, executed: Path, name: str) -> 
     board.panels.first.focus()
     offline.keyboard.press("Home")
     assert board.root.locator(".nbtk-pointed").inner_text() == "step 0"
+    assert [url for url in offline.asked if not url.startswith(("data:", "blob:"))] == [address]
+    assert offline.wrong == []
+
+
+def test_a_figure_alone_is_drawn_offline_and_follows_dark_mode(offline: Any, root: Path, tmp_path: Path) -> None:
+    write(tmp_path / "figure.ipynb", [FIGURES])
+    command = [sys.executable, "-m", "tests.notebooks.execute", str(tmp_path / "figure.ipynb"), str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    address = (tmp_path / "out" / "figure.html").as_uri()
+    offline.emulate_media(color_scheme="light")
+    offline.goto(address)
+    drawings = offline.locator(".nbtk-drawing")
+    expect(drawings).to_have_count(2)
+    for drawing in drawings.all():
+        drawing.scroll_into_view_if_needed()
+        for _ in range(100):
+            if drawing.evaluate(COLOURS) > 10:
+                break
+            offline.wait_for_timeout(100)
+        assert drawing.evaluate(COLOURS) > 10
+        assert drawing.inner_text() == ""  # no reason why it could not be drawn
+    own = drawings.first
+    assert own.evaluate(CONTRAST)[0] == 765  # a white page
+    # What JupyterLab says of its theme on its pages.
+    offline.evaluate("document.body.dataset.jpThemeLight = 'false'")
+    offline.add_style_tag(
+        content="body { --jp-layout-color0: #111111; --jp-ui-font-color1: #eeeeee; --jp-ui-font-color2: #dddddd; }"
+    )
+    offline.evaluate("document.body.dataset.jpThemeName = 'JupyterLab Dark'")
+    offline.wait_for_timeout(500)
+    brightest, darkest = own.evaluate(CONTRAST)
+    assert darkest <= 3 * 0x11
+    assert brightest > 600  # words
+    assert own.evaluate(COLOURS) > 10
     assert [url for url in offline.asked if not url.startswith(("data:", "blob:"))] == [address]
     assert offline.wrong == []
 

@@ -60,7 +60,7 @@ def test_methods_are_rows_from_the_top_in_the_order_given() -> None:
             assert (seeds["x"][k], at[round(seeds["y"][k])]) == (value, STRATEGIES[k // 3])
     known = SEEDS[np.isfinite(SEEDS)]
     assert first.x_range.start < known.min() < known.max() < first.x_range.end
-    assert len(first.select(GlyphRenderer)) == 3
+    assert len(first.select(GlyphRenderer)) == 5
 
 
 def test_metrics_can_be_chosen_and_stand_in_rows_of_four() -> None:
@@ -68,7 +68,7 @@ def test_metrics_can_be_chosen_and_stand_in_rows_of_four() -> None:
         "steps to recovery"
     )
     many = xarray.Dataset({f"m{i}": made()["average"] for i in range(6)})
-    grid = comparison.figure(None, many)
+    grid = comparison.figure(None, many).children[0]
     assert [(row, column) for _, row, column in grid.children] == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]
     assert [grid.select_one({"name": f"metric{i}"}).yaxis[0].visible for i in (0, 3, 4)] == [True, False, True]
 
@@ -77,6 +77,34 @@ def test_one_seed_alone_has_a_dot_and_no_interval() -> None:
     grid = comparison.figure(None, made().isel(run=[0]))
     ends = grid.select_one({"name": "values0"})
     assert ends.start < 0.5 < 0.9 < ends.end
+
+
+@pytest.mark.parametrize("metric", ["average", "steps"])
+@pytest.mark.parametrize("shift", [0.0, -0.83])
+@pytest.mark.parametrize("factor", [0.003, 0.11, 0.4, 1.0, 1.7, 2900.0])
+def test_values_can_be_read_at_three_ticks_or_more(metric: str, shift: float, factor: float) -> None:
+    ds = made()
+    ds[metric] = factor * (ds[metric] + shift)
+    place = comparison.names(made()).index(made()[metric].attrs["long_name"])
+    plot = comparison.figure(None, ds).select_one({"name": f"metric{place}"})
+    apart, (low, high) = plot.xaxis[0].ticker.max_interval, (plot.x_range.start, plot.x_range.end)
+    ticks = np.arange(np.ceil(low / apart), np.floor(high / apart) + 1)
+    assert 3 <= len(ticks) <= 7
+    assert round(apart / 10 ** np.floor(np.log10(apart * 1.001)), 6) in (1, 2, 5)
+    drawn = comparison.columns(ds)
+    ends = np.concatenate([drawn[f"{key}{place}"].ravel() for key in ("low", "high", "seed")])
+    room = 0.08 * (high - low)
+    assert low + room <= np.nanmin(ends) <= np.nanmax(ends) <= high - room
+
+
+def test_a_line_below_says_what_the_marks_are() -> None:
+    def told(ds: xarray.Dataset) -> str:
+        (words,) = comparison.figure(None, ds).select_one({"name": "note"}).renderers
+        return words.data_source.data["text"][0]
+
+    assert told(made()) == "dot: mean; bar: its 95 % interval; faint: seeds"
+    assert told(summary(made()[["average"]])) == "dot: mean; bar: its 95 % interval"
+    assert told(made().isel(run=[0])) == "dot: the one seed"
 
 
 def test_what_cannot_be_compared_is_refused() -> None:

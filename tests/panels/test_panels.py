@@ -154,14 +154,29 @@ def test_a_field_shows_at_every_place_the_sample_in_force():
 
 def test_a_field_is_blank_where_nothing_was_measured():
     ds = dataset(NORMS, param=["a", "b"])
-    ds["norm"][:, 0] = np.nan
-    image = heatmap.columns(ds)["image"][0]
+    ds["norm"][1:, 0] = np.nan
+    image = heatmap.columns(ds)["image"][0][:, 1 + heatmap.COLUMNS // ds.sizes["step"] :]
     assert np.isnan(image[1]).all()
     assert not np.isnan(image[0]).any()
     plot = heatmap.figure(ColumnDataSource({k: list(v) for k, v in heatmap.columns(ds).items()}), ds)
     mapper = plot.select_one({"name": "colours"})
     assert mapper.nan_color == "rgba(0, 0, 0, 0)"
     assert (mapper.low, mapper.high) == (float(ds["norm"].min()), float(ds["norm"].max()))
+
+
+def test_labels_that_never_have_a_value_have_no_row():
+    ds = dataset(NORMS, param=["conv", "norm", "head"])
+    whole = heatmap.columns(ds)["image"][0]
+    ds["norm"][:, 1] = np.nan
+    drawn = heatmap.columns(ds)
+    np.testing.assert_array_equal(drawn["image"][0], whole[[0, 2]])
+    assert drawn["dh"] == 2
+    plot = heatmap.figure(ColumnDataSource({k: list(v) for k, v in drawn.items()}), ds)
+    assert plot.yaxis[0].major_label_overrides == {1.5: "conv", 0.5: "head"}
+    assert plot.y_range.end == 2
+    ds["norm"][:] = np.nan  # not known yet: all have their place
+    assert heatmap.columns(ds)["dh"] == 3
+    assert heatmap.names(ds) == ["conv", "norm", "head"]
 
 
 def test_rows_of_a_field_are_labelled_from_the_top_and_not_too_many():

@@ -80,27 +80,39 @@ def test_what_is_not_known_is_no_episode() -> None:
 
 def test_a_gap_lies_between_the_places_where_the_curve_leaves_the_level_and_comes_back() -> None:
     (only,) = gaps(STEPS, np.stack([FALL, 1 - FALL], axis=1), episodes(STEPS, TRAINING)[:2])
-    assert (only.task, only.episode, only.level, only.lowest, only.at) == (0, 1, 0.8, 0.4, 7)
+    assert (only.task, only.episode, only.level, only.lowest, only.back, only.at) == (0, 1, 0.8, 0.4, 0.8, 7)
+    assert only.depth == 0.4
     # From 0.6 to 1 within steps 8 to 10 it crosses 0.8 half-way.
     np.testing.assert_allclose(only.x, [6, 7, 8, 9], rtol=1e-15)
     np.testing.assert_allclose(only.y, [0.8, 0.4, 0.6, 0.8])
 
 
-def test_a_gap_that_does_not_close_goes_on_to_the_end_of_the_episode_and_holes_are_bridged() -> None:
+def test_what_comes_back_in_part_is_a_gap_only_of_that_part_and_holes_are_bridged() -> None:
     values = np.stack([FALL, FALL], axis=1)
     values[[2, 3, 5, 6, 7], 0] = [0.6, np.nan, np.nan, 0.45, np.nan]
-    values[5:, 1] = [0.9, 0.95, 0.65]
+    values[4:, 1] = [0.8, 0.9, 0.65, 0.75]
     visits = np.vstack([TRAINING[:5], [[1, 0]] * 3])  # the first task again, from step 8 on
     (first,) = gaps(STEPS, values, episodes(STEPS, TRAINING)[:2])
     again = gaps(STEPS, values, episodes(STEPS, visits))[-1]
-    assert (first.level, first.lowest) == (0.6, 0.4)  # the level is that of the last row known
-    np.testing.assert_allclose(first.x, [5, 7, 10])
-    np.testing.assert_allclose(first.y, [0.6, 0.4, 0.45])
-    assert (again.task, again.episode, again.level, again.lowest, again.at) == (1, 2, 0.9, 0.65, 11)
-    np.testing.assert_allclose(again.x, [10 + 1 / 6, 11])
-    np.testing.assert_allclose(again.y, [0.9, 0.65])
+    assert (first.level, first.lowest, first.back) == (0.6, 0.4, 0.45)  # the level is that of the last row known
+    np.testing.assert_allclose(first.x, [6.5, 7, 10])  # three quarters down from step 5 to 7
+    np.testing.assert_allclose(first.y, [0.45, 0.4, 0.45])
+    assert (again.task, again.episode, again.level, again.lowest, again.back, again.at) == (1, 2, 0.9, 0.65, 0.75, 10)
+    np.testing.assert_allclose(again.x, [9.2, 10, 11])
     assert deepest([first, again]) is again
     assert deepest([]) is None
+
+
+def test_what_does_not_come_back_is_no_gap() -> None:
+    forgotten = np.stack([[0.5, 0.9, 0.9, 0.9, 0.5, 0.2, 0.1, 0.12], FALL], axis=1)
+    assert gaps(STEPS, forgotten, episodes(STEPS, TRAINING)[:2]) == []  # 0.8 lost, 0.02 back
+    forgotten[7, 0] = 0.13
+    (barely,) = gaps(STEPS, forgotten, episodes(STEPS, TRAINING)[:2])
+    assert (barely.back, barely.depth) == (0.13, pytest.approx(0.03))
+    deep = gaps(
+        STEPS, np.stack([[0.5, 0.9, 0.9, 0.9, 0.5, 0.8, 0.8, 0.8], FALL], axis=1), episodes(STEPS, TRAINING)[:2]
+    )
+    assert deepest([barely, *deep]) is deep[0]  # although the other fell further
 
 
 def test_a_gap_of_one_row_is_a_triangle() -> None:
@@ -141,9 +153,11 @@ def test_the_gaps_are_shaded_and_the_tasks_named_where_they_begin() -> None:
     assert (begun["x"], begun["text"], begun["color"]) == ([0, 300, 600], TASKS, list(PALETTE[:3]))
     shaded = plot.select_one({"name": "gaps"}).data
     assert shaded["color"] == [PALETTE[0], PALETTE[0], PALETTE[1]]
-    level = float(ds["accuracy"].sel(step=LENGTH)[0])
-    assert (shaded["level"][0], float(np.max(shaded["ys"][0]))) == (level, level)
-    assert (shaded["xs"][0][0], float(shaded["ys"][0][0])) == (LENGTH, level)
+    within = ds["accuracy"].sel(step=slice(LENGTH + 1, 2 * LENGTH))[:, 0]
+    back = float(within[int(within.argmin("step")) :].max())
+    assert back < float(ds["accuracy"].sel(step=LENGTH)[0])  # a part is lost for good
+    assert (shaded["back"][0], float(np.max(shaded["ys"][0]))) == (back, back)
+    assert LENGTH < shaded["xs"][0][0] < shaded["xs"][0][-1] < 2 * LENGTH
     (x,), (y,) = (plot.select_one({"name": "worst"}).data[key] for key in "xy")
     lowest = ds["accuracy"][:, 0].where(ds.step > LENGTH)
     assert (x, y) == (float(ds.step[lowest.argmin("step")]), float(lowest.min()))
@@ -152,6 +166,18 @@ def test_the_gaps_are_shaded_and_the_tasks_named_where_they_begin() -> None:
     assert ends["text"] == ["rot0", "rot90", "rot180"]
     assert np.diff(ends["y"]).min() >= 0.999 * gap.LINE
     assert plot.select_one({"name": "end_labels"}).text_align == "left"
+
+
+def test_few_samples_are_marked() -> None:
+    ds = drawn("stability_gap", "accuracy")
+    assert gap.dots(ds)["x"].size == 0
+    few = ds.isel(step=slice(0, 300, 10))
+    few["accuracy"][3, 1] = np.nan
+    found = gap.dots(few)
+    kept = few["accuracy"].values[np.isfinite(few["accuracy"].values)]
+    np.testing.assert_array_equal(found["y"], kept)
+    assert found["x"].size == len(found["color"]) == 3 * few.sizes["step"] - 1
+    assert found["color"][:3] == list(PALETTE[:3])
 
 
 def test_without_known_tasks_there_are_plain_curves() -> None:
@@ -174,8 +200,8 @@ def test_many_tasks_are_not_named_at_their_ends_and_only_the_deepest_gap_is_shad
     ds = part(columns, ("accuracy",))
     assert gap.end_names(ds)["text"] == []
     _, found = gap.gaps_of(ds)
-    most = max(found, key=lambda one: one.level - one.lowest)
-    assert gap.shaded(ds)["level"] == [most.level]
+    most = max(found, key=lambda one: one.depth)
+    assert gap.shaded(ds)["back"] == [most.back]
     assert len(found) > count
 
 
@@ -249,3 +275,17 @@ def test_a_training_on_the_side_lies_over_its_own_steps() -> None:
 def test_quantiles_are_curves_named_by_them() -> None:
     ds = drawn("logit_stats", "margin")
     assert curves.names(ds) == ["quantile 0.01", "quantile 0.1", "quantile 0.5", "quantile 0.9", "quantile 0.99"]
+
+
+def test_what_is_told_of_several_tasks_is_not_smoothed() -> None:
+    steps = np.arange(2 * curves.PLENTY)
+    jump = np.where(steps < curves.PLENTY, 1.0, 0.0)
+    for dim, smoothed in (("task_evaluated", False), ("term", True)):
+        ds = xarray.Dataset({"v": (("step", dim), np.stack([jump, jump], axis=1))}, {"step": steps, dim: ["a", "b"]})
+        assert curves.is_smoothed(ds, "v") is smoothed
+        assert np.array_equal(*(curves.columns(ds)[key] for key in ("smooth0", "y0"))) is not smoothed
+
+
+def test_long_names_end_in_an_ellipsis() -> None:
+    assert curves.cut("loss while learning", 19) == "loss while learning"
+    assert curves.cut("loss while learning", 12) == "loss while…"

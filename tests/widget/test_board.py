@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nbtoolkit.instruments import default
 from nbtoolkit.widget import Board, board
 from nbtoolkit.widget.figures import describe
 from tests.widget.test_messages import received, unpacked
+
+UNASKED = [item.name for item in default() if item.name not in ("loss", "grad_norm")]
 
 
 class Heard(Board):
@@ -115,10 +118,10 @@ def test_each_panel_is_described_with_its_words_and_its_figures(run):
     assert all(form in told["figures"] for panel in told["panels"] for form in panel["forms"].values())
 
 
-def test_at_most_six_panels_are_open_at_first(run):
+def test_at_most_six_panels_are_open_at_first_of_what_nobody_asked_for(run):
     variables = run.record.groups["grad_norm"].variables
-    for i in range(6):
-        columns = run.record.group(f"more{i}", variables)
+    for i, name in enumerate(UNASKED):
+        columns = run.record.group(name, variables)
         columns.append([0], {"total": np.ones(1), "norm": np.ones((1, 1))}, {"param": ["a"]})
         run.record.group(f"own{i}", {"v": variables["total"]}, {"reference": "run.log"})
     run.train(1)
@@ -128,6 +131,23 @@ def test_at_most_six_panels_are_open_at_first(run):
     assert "own0/v" in [panel["id"] for panel in shown]
 
 
+def test_each_instrument_asked_for_is_open_before_what_nobody_asked_for(run):
+    variables = run.record.groups["grad_norm"].variables
+    asked = {"fields": {"norm": variables["norm"]}, "curves": variables, "more": variables, "last": variables}
+    for name, some in asked.items():
+        rows = {"total": np.ones(1), "norm": np.ones((1, 1))}
+        run.record.group(name, some).append([0], {key: rows[key] for key in some}, {"param": ["a"]})
+    run.train(1)
+    shown = [panel["id"] for panel in json.loads(describe(run.record))["panels"] if panel["shown"]]
+    # For a second field there is room.
+    assert shown == ["loss/loss", "fields/norm", "curves/total", "curves/norm", "more/total", "last/total"]
+    for i in range(6):
+        run.record.group(f"other {i}", {"total": variables["total"]})
+    shown = [panel["id"] for panel in json.loads(describe(run.record))["panels"] if panel["shown"]]
+    assert shown[:5] == ["loss/loss", "fields/norm", "curves/total", "more/total", "last/total"]
+    assert shown[5:] == ["other 0/total", "other 1/total", "other 2/total"]
+
+
 def test_the_name_of_the_run_is_told_for_there_may_be_several(run, live):
     run.train(1)
     assert live.heard[-1][0]["status"]["name"] == run.name
@@ -135,11 +155,11 @@ def test_the_name_of_the_run_is_told_for_there_may_be_several(run, live):
 
 def test_a_fourth_curve_takes_the_place_of_what_nobody_logs(run):
     variables = run.record.groups["grad_norm"].variables
-    for i in range(4):
-        run.record.group(f"more{i}", {"total": variables["total"]})
+    for name in UNASKED:
+        run.record.group(name, {"total": variables["total"]})
     run.train(1)
     shown = [panel["id"] for panel in json.loads(describe(run.record))["panels"] if panel["shown"]]
-    assert shown == ["loss/loss", "grad_norm/total", "grad_norm/norm", "more0/total", "more1/total"]
+    assert shown == ["loss/loss", "grad_norm/total", "grad_norm/norm", *(f"{name}/total" for name in UNASKED[:2])]
 
 
 def test_named_groups_alone_are_open(run):

@@ -85,14 +85,14 @@ def test_spectra_are_told_of_once_they_have_labels(run) -> None:
 
 def test_sharpness_spectrum_and_evolution_are_among_at_most_eight_panels_open(curved) -> None:
     norms = curved.record.groups["grad_norm"].variables
-    for i in range(4):
-        more = curved.record.group(f"more{i}", norms)
+    for i, name in enumerate(["lr", "update_ratio", "weight_norm", "step_time"]):
+        more = curved.record.group(name, norms)
         more.append([0], {"total": np.ones(1), "norm": np.ones((1, 1))}, {"param": ["a"]})
         curved.record.group(f"own{i}", {"v": norms["total"]}, {"reference": "run.log"})
     shown = [key for key, panel in panels_of(curved.record).items() if panel["shown"]]
     assert shown == [
-        "loss/loss", "grad_norm/total", "grad_norm/norm", "sharpness/sharpness", "density/ritz_value",
-        "density/ritz_value/evolution", "more0/total", "own0/v",
+        "loss/loss", "sharpness/sharpness", "sharpness/layers", "density/ritz_value", "density/ritz_value/evolution",
+        "grad_norm/total", "lr/total", "own0/v",
     ]  # fmt: skip
 
 

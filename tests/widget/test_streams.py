@@ -12,7 +12,7 @@ from nbtoolkit.widget import messages
 from nbtoolkit.widget.choice import all_panels, first_panels
 from nbtoolkit.widget.figures import describe, shape, title
 from nbtoolkit.widget.picture import picture
-from tests.panels.streams import GAP, LAYERS, TASKS, add_plasticity, add_stream, record
+from tests.panels.streams import GAP, LAYERS, MATRIX, TASKS, add_plasticity, add_stream, record
 from tests.widget.test_messages import received
 
 
@@ -59,7 +59,7 @@ def test_spectra_and_trainings_on_the_side_are_told_with_their_axes(told: dict[s
 def test_no_figure_is_large_and_diverging_ones_are_their_own() -> None:
     figures = json.loads(describe(record()))["figures"]
     assert {"gap-1-linear-training", "scree-1-log", "matrix-1-linear", "matrix-1-linear-diverging"} <= figures.keys()
-    assert max(len(json.dumps(figure)) for figure in figures.values()) < 26_000
+    assert max(len(json.dumps(figure)) for figure in figures.values()) < 28_000
     palettes = [json.dumps(figures[form]) for form in ("matrix-1-linear", "matrix-1-linear-diverging")]
     assert ['"low": -1' in text for text in palettes] == [False, True]
 
@@ -72,6 +72,12 @@ def test_gap_and_matrix_are_open_at_first_but_not_what_they_show_better() -> Non
     shown = [title(panel) for panel in first_panels(all_panels(made))]
     assert shown[:3] == ["training loss", "accuracy by task", "accuracy after each task"]
     assert not {"accuracy before the first task", "task being trained"} & set(shown)
+    many = Record()  # of more tasks than colours their accuracy is a field
+    labels = [f"task {i}" for i in range(9)]
+    first = {"initial_accuracy": np.full((1, 9), 0.1), "accuracy": np.ones((1, 9, 9))}
+    among = {"task_trained": labels, "task_evaluated": labels}
+    many.group("accuracy_matrix", MATRIX).append([0], first, among)
+    assert [title(panel) for panel in first_panels(all_panels(many))] == ["accuracy after each task"]
     busy = Record()
     for k in range(5):  # other curves do not take its place
         variables = {name: Var((), "1", f"{name} {k}") for name in ("one", "two")}
@@ -90,6 +96,32 @@ def test_gap_and_matrix_are_open_at_first_but_not_what_they_show_better() -> Non
         "singular values of the weights",
         "margin",
     }
+
+
+def test_each_instrument_of_a_run_on_plasticity_is_open_at_first() -> None:
+    made = Record()
+    one = {"v": Var((), "1", "v")}
+    made.group("loss", one)
+    add_stream(made)
+    del made.groups["stability_gap"]
+    add_plasticity(made)
+    for name in ("weight_norm", "sharpness"):
+        made.group(name, one).append([0], {"v": np.ones(1)})
+    for name in ("layer_spectrum", "fisher_diag", "logit_stats"):
+        del made.groups[name]
+    shown = [panel[0].name for panel in first_panels(all_panels(made))]
+    assert set(shown) == {*made.groups}
+    assert len(shown) == 8  # of one instrument a second panel
+
+
+def test_who_is_trained_is_told_by_name() -> None:
+    made = Record()
+    boundaries = {"training": Var(("task_trained",), "1", "task being trained")}
+    rows = {"training": np.array([[1.0, np.nan]])}
+    group = made.group("task", boundaries, {"reference": "run.begin_task"})
+    group.append([0], rows, {"task_trained": ["a", "b"]})
+    (told,) = json.loads(describe(made))["panels"]
+    assert (told["kind"], told["training"]) == ("heatmap", "task/training")
 
 
 def test_values_of_many_tasks_are_a_field() -> None:

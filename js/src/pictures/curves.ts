@@ -1,11 +1,13 @@
 import { lineOf, outline } from "../bands";
 import type { Source } from "../bokeh";
 import { fillCurves, fillEnds, headroom, heights, namesOf } from "../curves";
+import { cut } from "../format";
 import { type Figure, type Picture, reason, type Under } from "../picture";
 import { type Reading, readCurves } from "../reading";
 import type { Store } from "../store";
 import type { Line, PanelSpec } from "../types";
 
+const LEGEND = 24; // letters of a name in a legend
 const DIRECT = 5; // so many curves are named at their ends
 
 /** Curves over the step. */
@@ -17,7 +19,7 @@ export class Curves implements Picture {
   label(figure: Figure): void {
     figure.model("y_axis").setv({ axis_label: this.spec.units });
     this.spec.lines.forEach((line, i) => {
-      figure.find(`legend${i}`)?.setv({ label: { value: line.label } });
+      figure.find(`legend${i}`)?.setv({ label: { value: cut(line.label, LEGEND) } });
     });
   }
 

@@ -9,7 +9,8 @@ import type { Store } from "../store";
 import type { Line, PanelSpec } from "../types";
 
 /** As in nbtoolkit/panels/gap.py. */
-const TOP = 1.13;
+const [BOTTOM, TOP] = [-0.06, 1.13];
+const DOTS = 80;
 const HEAD = 1.115;
 const CATEGORIES = 8;
 const WIDTH = { curve: 1.2, trained: 2.8 };
@@ -46,11 +47,12 @@ export class GapPicture implements Picture {
       const named = this.named(lines).map((line) => short(line.label, SHOWN).length);
       const room = Math.min(0.3 * frame.width, LETTER * Math.max(0, ...named) + 12);
       figure.span("x_range", [all[0], all[1] + ((all[1] - all[0]) * room) / (frame.width - room)]);
-      figure.span("y_range", [0, TOP]);
+      figure.span("y_range", [BOTTOM, TOP]);
     }
     const stream = this.stream(store);
     const gaps = stream ? this.inFront(gapsOf(stream.steps, stream.curves, stream.episodes)) : [];
     this.fillCurves(figure, stream, lines);
+    this.fillDots(figure, stream, lines);
     const worst = deepest(gaps);
     // The areas of many tasks would cover each other.
     const few = lines.length <= CATEGORIES || this.pinned !== null;
@@ -66,7 +68,7 @@ export class GapPicture implements Picture {
     const block = figure.store.get(this.spec.lines[0]!.key);
     const i = block ? Math.max(0, block.at(x)) : -1;
     const row = block && i < block.rows ? block.row(i) : null;
-    const apart = (task: number) => (Math.abs(row![task]! - y) / TOP) * figure.frame.height;
+    const apart = (task: number) => (Math.abs(row![task]! - y) / (TOP - BOTTOM)) * figure.frame.height;
     const near = row ? [...row.keys()].filter((task) => apart(task) <= NEAR) : [];
     near.sort((a, b) => apart(a) - apart(b));
     return { step: x, row: near[0] ?? null };
@@ -98,27 +100,37 @@ export class GapPicture implements Picture {
     return told.map((one, i) => (i ? { text: `${label} ${one.text}`, color } : one));
   }
 
-  /** The mean over the tasks trained so far, or the value of the one in front. */
+  /** The mean over the tasks trained so far, or over all where that is not known, or the value of the one in front. */
   private now({ curves, episodes }: Stream, shown: Line[]): Reading[] {
     if (shown.length === 1) {
       const [one] = shown as [Line];
       return [{ text: `${one.label} ${number(lastOf(curves[one.column]!), 3)}`, color: one.color }];
     }
-    const tasks = [...new Set(episodes.map((episode) => episode.task))];
-    if (!tasks.length) return [];
+    const trained = [...new Set(episodes.map((episode) => episode.task))];
+    const tasks = trained.length ? trained : [...curves.keys()];
     const mean = tasks.reduce((sum, task) => sum + lastOf(curves[task]!), 0) / tasks.length;
     const words = tasks.length > 1 ? `mean of ${tasks.length} tasks` : this.spec.lines[tasks[0]!]!.label;
-    return [{ text: `${words} ${number(mean, 3)}`, color: null }];
+    const told = Number.isNaN(mean) ? [] : [{ text: `${words} ${number(mean, 3)}`, color: null }];
+    return trained.length || !told.length ? told : [...told, { text: "no boundaries told", color: null }];
   }
 
+  /** The deepest gap: level, lowest, and what it came back to. */
   private fall({ steps, curves, episodes }: Stream, lines: Line[]): Reading[] {
     const worst = deepest(this.inFront(gapsOf(steps, curves, episodes)));
-    if (!worst) return [];
+    if (!worst) return this.isLeft(episodes) ? [{ text: "no gap", color: null }] : [];
     const episode = episodes[worst.episode]!;
     const after = number(worst.at - episode.begin);
     const from = `${this.pinned ? "" : `${lines[worst.task]!.label} `}${number(worst.level, 3)}`;
-    const when = `${after} step${after === "1" ? "" : "s"} after ${lines[episode.task]!.label} began`;
-    return [{ text: `worst dip: ${from} → ${number(worst.lowest, 3)}, ${when}`, color: null }];
+    const path = `${from} → ${number(worst.lowest, 3)} → ${number(worst.back, 3)}`;
+    const when = `lowest ${after} step${after === "1" ? "" : "s"} after ${lines[episode.task]!.label} began`;
+    return [{ text: `worst dip: ${path}, ${when}`, color: null }];
+  }
+
+  /** Whether a task, or the one in front, was trained before another, so that there might have been a gap. */
+  private isLeft(episodes: Episode[]): boolean {
+    const label = (episode: Episode) => this.spec.lines[episode.task]!.label;
+    const first = episodes.findIndex((one) => this.pinned === null || label(one) === this.pinned);
+    return first >= 0 && episodes.slice(first).some((one) => one.task !== episodes[first]!.task);
   }
 
   private inFront(gaps: Gap[]): Gap[] {
@@ -162,12 +174,29 @@ export class GapPicture implements Picture {
     figure.source("data").data = data;
   }
 
+  /** The samples, where they are few: a line across a hole is no measurement. */
+  private fillDots(figure: Figure, stream: Stream | null, lines: Line[]): void {
+    const data = { x: [], y: [], color: [], alpha: [] } as Record<string, unknown[]>;
+    if (stream && stream.steps.length <= DOTS) {
+      for (const { label, color, column } of lines) {
+        stream.curves[column]!.forEach((y, i) => {
+          if (!Number.isFinite(y)) return;
+          data.x!.push(stream.steps[i]!);
+          data.y!.push(y);
+          data.color!.push(color);
+          data.alpha!.push(this.pinned === null || label === this.pinned ? 1 : FADED);
+        });
+      }
+    }
+    figure.source("dots").data = data;
+  }
+
   private fillGaps(figure: Figure, gaps: Gap[], lines: Line[]): void {
     figure.source("gaps").data = {
-      xs: gaps.map(({ x }) => [...x, x.at(-1)!]),
-      ys: gaps.map(({ y, level }) => [...y, level]),
+      xs: gaps.map(({ x }) => x),
+      ys: gaps.map(({ y }) => y),
       color: gaps.map(({ task }) => lines[task]!.color),
-      level: gaps.map(({ level }) => level),
+      back: gaps.map(({ back }) => back),
       start: gaps.map(({ x }) => x[0]!),
       end: gaps.map(({ x }) => x.at(-1)!),
     };
@@ -204,17 +233,17 @@ export class GapPicture implements Picture {
   }
 
   private nameEnds(figure: Figure, stream: Stream | null, lines: Line[]): void {
-    const unit = TOP / Math.max(1, figure.frame.height);
+    const unit = (TOP - BOTTOM) / Math.max(1, figure.frame.height);
     const ends = this.named(lines).flatMap(({ label, color, column }) => {
       const y = stream ? lastOf(stream.curves[column]!) : Number.NaN;
       const seen = this.pinned === null || this.pinned === label;
-      return Number.isNaN(y) || !seen ? [] : [{ at: y / unit, text: short(label, SHOWN), color }];
+      return Number.isNaN(y) || !seen ? [] : [{ at: (y - BOTTOM) / unit, text: short(label, SHOWN), color }];
     });
     ends.sort((a, b) => a.at - b.at);
-    spread(ends, 1 / unit);
+    spread(ends, (1 - BOTTOM) / unit);
     figure.source("ends").data = {
       x: ends.map(() => stream!.steps.at(-1)!),
-      y: ends.map((end) => end.at * unit),
+      y: ends.map((end) => end.at * unit + BOTTOM),
       text: ends.map((end) => end.text),
       color: ends.map((end) => end.color),
     };

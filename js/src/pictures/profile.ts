@@ -1,6 +1,6 @@
 import { extremes } from "../bands";
-import { margins, spread } from "../curves";
-import { number } from "../format";
+import { lettersIn, margins, spread } from "../curves";
+import { cut, number } from "../format";
 import { type Figure, NOTHING, type Picture, reason, type Under } from "../picture";
 import { type Profile as Along, barrierOf, hasAlpha, placesOf, profileAt, profileOf } from "../profile";
 import { amount, type Reading } from "../reading";
@@ -142,7 +142,8 @@ export class Profile implements Picture {
         : undefined;
       if (!profile || last === undefined) return [];
       const barrier = barrierOf(profile);
-      const text = barrier ? `${label} barrier ${number(barrier.value, 3)}`.trim() : label;
+      const words = barrier ? `${label} barrier ${number(barrier.value, 3)}`.trim() : label;
+      const text = cut(words, lettersIn(figure.frame.width));
       const end = { x: profile.x[last]!, foot: profile.y[last]!, head: profile.y[last]! };
       const mark = { ...(barrier ?? end), text, color: lines[i]!.color };
       const at = (height(mark.head) - height(y.start)) / unit;
