@@ -62,7 +62,8 @@ BRIEF = {"products": 5, "probes": 2, "steps": 3, "points": 5, "copies": 3}
 
 def brief(item: nbtoolkit.instruments.Instrument) -> nbtoolkit.instruments.Instrument:
     """A costly instrument at its shortest: what it does is done, but fewer times."""
-    return item.using(**{key: value for key, value in BRIEF.items() if key in item.settings})
+    brief: dict[str, Any] = {key: value for key, value in BRIEF.items() if key in item.settings}
+    return item.using(**brief)
 
 
 @pytest.fixture(autouse=True)

@@ -71,7 +71,10 @@ LOOPS: dict[str, Callable[[], Loop]] = {
 
 def tasks(model: nn.Module) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """Held-out data, on the host."""
-    shape, own = (3, 32, 32) if isinstance(model[0], nn.Conv2d) else (64,), torch.Generator().manual_seed(0)
+    shape, own = (
+        (3, 32, 32) if isinstance(next(model.children()), nn.Conv2d) else (64,),
+        torch.Generator().manual_seed(0),
+    )
     return {
         name: (torch.randn(40, *shape, generator=own), torch.randint(10, (40,), generator=own)) for name in ("a", "b")
     }

@@ -22,7 +22,7 @@ def sizes(term_grads, /):
 def noisy(*, watched: bool) -> Any:
     """A hook on a parameter draws random numbers in every backward pass."""
     problem = problems.mlp()
-    problem.model[0].weight.register_hook(lambda grad: grad + 0.01 * torch.randn_like(grad))
+    next(problem.model.parameters()).register_hook(lambda grad: grad + 0.01 * torch.randn_like(grad))
     run = nbtoolkit.watch(problem.model, problem.optimizer, instruments=[sizes]) if watched else None
     for _ in range(5):
         problem.optimizer.zero_grad()

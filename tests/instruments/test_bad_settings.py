@@ -93,7 +93,8 @@ def test_whole_numbers_of_numpy_are_whole_numbers(item: Instrument, settings: di
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     found = []
     for kind in (int, np.int64):
-        given = item.using(every=1, **{name: kind(value) for name, value in settings.items()})
+        kinds: dict[str, Any] = {name: kind(value) for name, value in settings.items()}
+        given = item.using(every=1, **kinds)
         assert given.forward_passes() == item.using(**settings).forward_passes() or math.isnan(given.forward_passes())
         assert json.dumps(given.attrs()["settings"]) == json.dumps({**item.attrs()["settings"], **settings})
         model.load_state_dict(trained(0).state_dict())

@@ -1,6 +1,7 @@
 """``%landscape task`` as a user types it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,7 +137,7 @@ def test_a_replay_of_a_cell_announces_nothing_to_its_run(stream: InteractiveShel
         "    train(sgd, name)\n"
     ).raise_error()
     before = stream.user_ns["run"]["task"]["step"].values.tolist()
-    twin = stream.run_cell("%landscape fork at=5 steps=2 lr=0.3 -q -o").result
+    twin: Any = stream.run_cell("%landscape fork at=5 steps=2 lr=0.3 -q -o").result
     assert twin.step == 7
     assert twin["task"]["task_trained"].values.tolist() == ["a", "b"]
     assert twin["task"]["step"].values.tolist() == [5, 7]

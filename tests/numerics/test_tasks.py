@@ -186,7 +186,7 @@ def test_nothing_is_touched_and_random_models_are_borne() -> None:
         return copy.deepcopy(
             [
                 {**model.state_dict()}, [m.training for m in model.modules()], model.calls, torch.get_rng_state(),
-                random.getstate(), np.random.get_state()[1],  # noqa: NPY002 - the global state
+                random.getstate(), list(np.random.get_state())[1],  # noqa: NPY002 - the global state
             ]
         )  # fmt: skip
 
