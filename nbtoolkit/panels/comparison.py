@@ -7,7 +7,6 @@ import numpy as np
 from bokeh.core.properties import value
 from bokeh.layouts import column, gridplot
 from bokeh.models import AllLabels, ColumnDataSource, FixedTicker, HoverTool, Range1d, Span
-from scipy import stats
 
 from nbtoolkit.panels.look import FAINT, FONT, INK, SIZE, axis_range, blank_figure, colour, named, unit_label
 
@@ -37,6 +36,8 @@ def columns(ds: Any) -> dict[str, Any]:
     Raises:
         ValueError: no variable has these dims.
     """
+    from scipy import stats  # which takes longer to load than all the panels
+
     shown = _metrics(ds)
     strategies = [str(label) for label in ds["strategy"].values]
     found: dict[str, Any] = {
