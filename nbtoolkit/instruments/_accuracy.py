@@ -9,9 +9,7 @@ from nbtoolkit.instruments._averaged import averaged_weights
 from nbtoolkit.numerics.tasks_at import TasksAt
 
 
-def accuracy_of(
-    tasks: TasksAt, params: Mapping[str, Tensor], averaged: Any = None, examples: int | None = None
-) -> tuple[Tensor, Tensor, str]:
+def accuracy_of(tasks: TasksAt, params: Mapping[str, Tensor], averaged: Any = None) -> tuple[Tensor, Tensor, str]:
     """Accuracy on each task and its binomial standard error, each ``(tasks,)`` in float64 on the host.
 
     The third is why some of them are NaN, empty where none is.
@@ -20,13 +18,12 @@ def accuracy_of(
         tasks: their data.
         params: by name.
         averaged: a module whose weights are evaluated instead.
-        examples: of each task at most; all by default.
 
     Raises:
         ValueError: ``averaged`` is no module of the model's architecture.
     """
     weights = params if averaged is None else averaged_weights(tasks.model, averaged, tasks.prefix)
-    correct, count = (found.cpu() for found in tasks.accuracy(weights, examples))
+    correct, count = (found.cpu() for found in tasks.accuracy(weights))
     accuracy = correct / count
     return accuracy, (accuracy * (1 - accuracy) / count).sqrt(), _why(tasks.names, correct)
 

@@ -11,6 +11,7 @@ from IPython.core.error import UsageError
 if TYPE_CHECKING:
     from nbtoolkit.capture import Run
     from nbtoolkit.magics.landscape import LandscapeMagics
+
 PIECES = (
     "this is another optimizer of the same model, and so another run, which sees only its part of the stream of tasks; "
     "for one matrix of all tasks keep one optimizer (optimizer.state.clear() makes it as new)"

@@ -2,11 +2,9 @@
 
 import contextlib
 import copy
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -154,18 +152,11 @@ class LossAt:
     def undisturbed(self) -> Iterator[None]:
         """Random states as they were afterwards; attention that can be differentiated twice; nothing compiled."""
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
-        cuda = [device] if device.type == "cuda" else []
         eager = torch.compiler.set_stance("force_eager") if _has_compiled(self.model) else contextlib.nullcontext()
-        python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - what user code draws from
-        try:
-            with torch.random.fork_rng(devices=cuda), sdpa_kernel(SDPBackend.MATH), eager:
-                torch.default_generator.manual_seed(SEED)
-                if cuda:
-                    torch.cuda.default_generators[device.index or 0].manual_seed(SEED)
-                yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)  # noqa: NPY002
+        with random_states.shared_kept(device), sdpa_kernel(SDPBackend.MATH), eager:
+            for generator in random_states.shared(device):
+                generator.manual_seed(SEED)
+            yield
 
     def _forward(self, batch: Batch, params: Mapping[str, Tensor]) -> Any:
         inputs = _moved(batch[0], params)

@@ -30,12 +30,16 @@ def kept(holder: Any) -> Iterator[None]:
             restore()
 
 
+def shared(device: torch.device) -> list[torch.Generator]:
+    """The generators of torch that code on a device draws from."""
+    own = [torch.cuda.default_generators[device.index or 0]] if device.type == "cuda" else []
+    return [torch.default_generator, *own]
+
+
 @contextlib.contextmanager
 def shared_kept(device: torch.device) -> Iterator[None]:
     """The shared generators of Python, NumPy, torch and this device have afterwards their states from before."""
-    generators = [torch.default_generator]
-    if device.type == "cuda":
-        generators.append(torch.cuda.default_generators[device.index or 0])
+    generators = shared(device)
     states = [generator.get_state() for generator in generators]
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - what user code draws from
     try:

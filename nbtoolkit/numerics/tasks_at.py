@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from nbtoolkit.numerics import random_states
 from nbtoolkit.numerics.class_error import class_dim, wide
 from nbtoolkit.numerics.eval_copy import EvalCopy
 from nbtoolkit.numerics.global_states import GlobalStates
@@ -155,9 +156,7 @@ class TasksAt:
     @contextlib.contextmanager
     def _undisturbed(self, device: torch.device) -> Iterator[None]:
         """Without gradients, nothing compiled, and shared random states as they were: a model may draw in eval mode."""
-        generators = [torch.default_generator]
-        if device.type == "cuda":
-            generators.append(torch.cuda.default_generators[device.index or 0])
+        generators = random_states.shared(device)
         states = [generator.get_state() for generator in generators]
         eager = torch.compiler.set_stance("force_eager") if self._copy.compiled else contextlib.nullcontext()
         self._states.keep()

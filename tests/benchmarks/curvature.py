@@ -1,7 +1,6 @@
 """``python -m tests.benchmarks.curvature``: Hessian eigenvalues and densities beside other tools, on one thread."""
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from nbtoolkit.numerics.lanczos import Eigenpairs, extreme_eigenpairs
 from nbtoolkit.numerics.products import live_hessian
 from tests.benchmarks import curvature_peers as peers
 from tests.benchmarks import curvature_problems as problems
+from tests.benchmarks import report
 from tests.benchmarks.curvature_problems import Curved
 
 
@@ -47,9 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows = run(options.rounds)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"torch": torch.__version__, **rows}, indent=1))
-    print(f"\nwritten to {options.out}")
+    report.write(options.out, rows)
 
 
 def run(rounds: int = 5) -> dict[str, object]:

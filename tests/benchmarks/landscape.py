@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import io
-import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.benchmarks import curvature_problems, landscape_peers, problems
+from tests.benchmarks import curvature_problems, landscape_peers, problems, report
 from tests.benchmarks.curvature_problems import Curved
 
 SAMPLES = 1000
@@ -48,9 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     results = run(options.rounds, full=options.full)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"torch": torch.__version__, **results}, indent=1))
-    print(f"\nwritten to {options.out}")
+    report.write(options.out, results)
 
 
 def run(rounds: int = 3, *, full: bool = False) -> dict[str, object]:

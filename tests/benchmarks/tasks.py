@@ -6,7 +6,6 @@ three tasks of 400 steps. Whole trainings take turns: bare, watched, and watched
 
 import argparse
 import gc
-import json
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from torch.nn import functional as F
 
 import nbtoolkit
 from nbtoolkit.instruments import Tasks, TasksAt, accuracy_matrix, gradient_conflict, stability_gap
+from tests.benchmarks import report
 
 STEPS, BATCH, TRAINED = 400, 64, 1300  # as in the companion on the stability gap
 Data = dict[str, tuple[Tensor, Tensor]]
@@ -34,9 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows = run(options.rounds)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"torch": torch.__version__, **rows}, indent=1))
-    print(f"\nwritten to {options.out}")
+    report.write(options.out, rows)
 
 
 def run(rounds: int = 9) -> dict[str, Any]:

@@ -4,8 +4,8 @@ import re
 
 from playwright.sync_api import Locator, Page
 
-# How many colours a panel shows, over all its canvases: 1 is an empty one.
-COLOURS = """panel => {
+# The canvases of a panel, in shadow roots too.
+CANVASES = """
   const canvases = [];
   const collect = root => {
     for (const one of root.querySelectorAll("*")) {
@@ -14,12 +14,18 @@ COLOURS = """panel => {
     }
   };
   collect(panel);
+"""
+# How many colours a panel shows, over all its canvases: 1 is an empty one.
+COLOURS = (
+    f"""panel => {{{CANVASES}"""
+    + """
   const colours = canvases.map(canvas => {
     const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
     return new Set(new Uint32Array(pixels.buffer)).size;
   });
   return Math.max(0, ...colours);
 }"""
+)
 
 STORED = """key => {
   const found = [...globalThis.nbtoolkit.lives.values()].map(live => live.session.store.get(key)).filter(Boolean);

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.board import COLOURS, Board
+from tests.browser.board import CANVASES, COLOURS, Board
 from tests.browser.cells import ASK, SETUP, TRAIN, answer
 from tests.browser.notebook import write
 
@@ -27,15 +27,9 @@ metrics = xarray.Dataset({"average": rows}, {"strategy": ["naive", "replay"]})
 nbtoolkit.show(nbtoolkit.panels.comparison.figure(None, metrics))
 """
 # Of a canvas that is drawn: the brightest and the darkest pixel, each as the sum of its colours.
-CONTRAST = """panel => {
-  const canvases = [];
-  const collect = root => {
-    for (const one of root.querySelectorAll("*")) {
-      if (one instanceof HTMLCanvasElement && one.width && one.height) canvases.push(one);
-      if (one.shadowRoot) collect(one.shadowRoot);
-    }
-  };
-  collect(panel);
+CONTRAST = (
+    f"""panel => {{{CANVASES}"""
+    + """
   const seen = canvases.flatMap(canvas => {
     const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
     const light = [];
@@ -46,6 +40,7 @@ CONTRAST = """panel => {
   });
   return [seen.reduce((a, b) => Math.max(a, b), 0), seen.reduce((a, b) => Math.min(a, b), 765)];
 }"""
+)
 EXPORT = 'import nbtoolkit\nnbtoolkit.export_html(run, "run.html");'
 BRIEF = TRAIN.replace('while not Path("enough").exists():', "for epoch in range(3):")
 

@@ -18,8 +18,8 @@ from nbtoolkit.instruments import (
     permutation_alignment,
     trajectory_pca,
 )
-from tests import problems
 from tests.instruments.models import digits, network, parameters, passed, probe_of, trained
+from tests.instruments.settings import run_with
 
 POINTS = [
     (3.5, "3.5"),
@@ -55,13 +55,7 @@ BAD = [
 def test_a_bad_setting_is_told_in_one_line_and_training_goes_on(
     item: Instrument, settings: dict[str, Any], said: str
 ) -> None:
-    problem = problems.mlp()
-    probe = (torch.randn(20, 8), torch.arange(20) % 3)
-    bad = item.using(every=1, **settings)
-    with nbtoolkit.watch(
-        problem.model, problem.optimizer, loss=F.cross_entropy, probe=probe, instruments=[bad], budget=1e9
-    ) as run:
-        problem.train(2)
+    run = run_with(item, settings)
     notes = [note for note in run.notes if note.startswith(f"{item.name} could not be measured")]
     assert len(notes) == 1
     assert said in notes[0]

@@ -19,6 +19,7 @@ from nbtoolkit.instruments import (
     weight_stats,
 )
 from tests import problems
+from tests.instruments.settings import run_with
 
 BAD = [
     (unit_activity, {"threshold": -0.1}, "threshold=-0.1: expected a number from 0 to 1"),
@@ -44,13 +45,7 @@ BAD = [
 def test_a_bad_setting_is_told_in_one_line_and_training_goes_on(
     item: Instrument, settings: dict[str, Any], said: str
 ) -> None:
-    problem = problems.mlp()
-    probe = (torch.randn(20, 8), torch.arange(20) % 3)
-    bad = item.using(every=1, **settings)
-    with nbtoolkit.watch(
-        problem.model, problem.optimizer, loss=F.cross_entropy, probe=probe, instruments=[bad], budget=1e9
-    ) as run:
-        problem.train(2)
+    run = run_with(item, settings)
     assert run.state == "finished"
     assert all(np.isnan(values).all() for values in run[item.name].data_vars.values())
     told = next(iter(run[item.name].data_vars.values())).attrs["not_measured"]
