@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nbtoolkit import analysis, instruments, interventions, panels
     from nbtoolkit.capture import Run, open_run, watch
+    from nbtoolkit.errors import TrainingStopped
     from nbtoolkit.instruments import Var, instrument
     from nbtoolkit.magics import load_ipython_extension
-    from nbtoolkit.widget import export_html, show
+    from nbtoolkit.widget import export_html, export_image, show
 
     __version__: str
 
@@ -21,13 +22,15 @@ _HOMES = {
     "Var": "nbtoolkit.instruments",
     "show": "nbtoolkit.widget",
     "export_html": "nbtoolkit.widget",
+    "export_image": "nbtoolkit.widget",
+    "TrainingStopped": "nbtoolkit.errors",
     "load_ipython_extension": "nbtoolkit.magics",
 }
 _MODULES = ("instruments", "interventions", "analysis", "panels")
 
 __all__ = [
-    "Run", "Var", "__version__", "analysis", "export_html", "instrument", "instruments", "interventions",
-    "load_ipython_extension", "open_run", "panels", "show", "watch",
+    "Run", "TrainingStopped", "Var", "__version__", "analysis", "export_html", "export_image", "instrument",
+    "instruments", "interventions", "load_ipython_extension", "open_run", "panels", "show", "watch",
 ]  # fmt: skip
 
 

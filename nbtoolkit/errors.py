@@ -15,3 +15,23 @@ class InstrumentError(LandscapeError):
 
 class StoreError(LandscapeError):
     """A run cannot be written to, or read from, the given path."""
+
+
+class TrainingStopped(BaseException):
+    """The user has stopped a training: raised out of its ``optimizer.step()``, after the step is complete.
+
+    ``%%landscape`` makes a normal end of the cell of it. Not an `Exception`, so that a loop that catches those, to go
+    on with the next batch, is ended too.
+
+    Attributes:
+        name: of the run.
+        step: optimizer steps done.
+    """
+
+    def __init__(self, text: str, *, name: str = "", step: int = 0) -> None:
+        super().__init__(text)
+        self.name, self.step = name, step
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: where the loop was is no news to whoever has stopped it."""
+        return [f"{type(self).__name__}: {self}"]

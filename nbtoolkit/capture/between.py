@@ -1,17 +1,20 @@
 """What can be done with a run between two of its steps: measure something once, train a twin."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from nbtoolkit.capture import once
+from nbtoolkit.capture import asking, once, orders
+from nbtoolkit.capture.control import NO_STEP
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
 
 if TYPE_CHECKING:
     import xarray
 
+    from nbtoolkit.capture.loop import Loop
     from nbtoolkit.capture.run import Run
 
 
@@ -27,6 +30,9 @@ def measure(
         probe: its data.
         settings: of the instrument.
 
+    On another thread than the one that trains, this waits for the step under way to end; an instrument that needs what
+    exists only within a step is then measured in the next.
+
     Returns:
         Its Dataset in this run, the new row last.
 
@@ -38,12 +44,33 @@ def measure(
     if run.subject is None:
         raise WatchError(f"{run.name} is {run.state}: there is no model to measure, only what was recorded.")
     own = run.steps is not None and loss is None and probe is None
+    if run.steps is not None and not run.steps.belongs_here() and not run.control.at_rest():
+        return _elsewhere(run, instrument.using(**settings), None if own else run.subject.loop(loss, probe))
     once.measure(
         run,
         run.steps.loop if own and run.steps else run.subject.loop(loss, probe),
         instrument.using(**settings),
     )
     run.kept()
+    return run[instrument.name]
+
+
+def _elsewhere(run: "Run", instrument: Instrument, loop: "Loop | None") -> "xarray.Dataset":
+    """Let the thread that trains measure it, and wait for that."""
+    over, outcome = threading.Event(), []
+
+    def answer(done: bool, text: str) -> None:
+        outcome.append((done, text))
+        over.set()
+
+    waits = run.control.pause is not None and not run.control.orders
+    if waits and loop is None and run.steps and asking.within_step(instrument, run.steps.loop):
+        raise WatchError(f"{instrument.name}: {NO_STEP}")
+    run.control.give(orders.Measure(instrument, loop), answer)
+    run.control.expect(over)
+    done, text = outcome[0]
+    if not done:
+        raise WatchError(text)
     return run[instrument.name]
 
 

@@ -1,7 +1,6 @@
 """A twin of a training: other steps from the state of this one, which goes on as if there had been none."""
 
 import contextlib
-import gc
 import inspect
 import itertools
 import math
@@ -11,17 +10,16 @@ from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from nbtoolkit.capture import stream, taps
-from nbtoolkit.capture.changes import Changes
+from nbtoolkit.capture.changes import Changes, schedules_of
 from nbtoolkit.capture.copies import Copies, planned
 from nbtoolkit.capture.loop import Loop
 from nbtoolkit.capture.run import Run
 from nbtoolkit.capture.schedule import Attached
 from nbtoolkit.capture.situation import TOLD, Situation
 from nbtoolkit.capture.watch import DEFAULT_BUDGET, Discovery, begin, runs_by_optimizer, watching
-from nbtoolkit.errors import WatchError
+from nbtoolkit.errors import TrainingStopped, WatchError
 from nbtoolkit.instruments import twin_divergence
 from nbtoolkit.numerics.given import is_whole, shown
 
@@ -123,12 +121,6 @@ def fork(
                     _compare(run, gate.child.name, gate.copies)
                 del situation, error  # a traceback would keep them
     return child
-
-
-def schedules_of(optimizer: Optimizer) -> list[LRScheduler]:
-    """The schedules of its learning rates, wherever they are held."""
-    everything = [one for one in gc.get_objects() if issubclass(type(one), LRScheduler)]
-    return [one for one in everything if getattr(one, "optimizer", None) is optimizer]
 
 
 def check_extent(steps: Any, name: Any) -> None:
@@ -239,6 +231,9 @@ def _train(child: Run, step: Callable[[], Any], gate: Gate) -> None:
         gate.reached(child.step)
     except Enough:
         pass
+    except TrainingStopped as stopped:  # of the twin alone; this training goes on
+        if child.state != "stopped":
+            raise stopped.with_traceback(None) from None
 
 
 def _compare(run: Run, name: str, copies: Copies) -> None:

@@ -13,9 +13,10 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim import Optimizer
 
-from nbtoolkit.capture.changes import Changes
+from nbtoolkit.capture.changes import Changes, schedules_of
 from nbtoolkit.capture.copies import planned
-from nbtoolkit.capture.fork import Enough, Gate, begun, check_extent, resting, schedules_of
+from nbtoolkit.capture.fork import Enough, Gate, begun, check_extent, resting
+from nbtoolkit.capture.rates import set_rate
 from nbtoolkit.capture.references import Name, Place, of_code
 from nbtoolkit.capture.run import Run
 from nbtoolkit.capture.situation import Situation
@@ -81,14 +82,16 @@ class _Replay:
         optimizer = shadow.steps.loop.optimizer
         if self.start.only is not None and optimizer is not self.start.only:
             return
+        shadow.control.replays = True
         if self._seen < len(self.start.runs):
             first = self.start.runs[self._seen]
             first.twin = shadow
+            self._handles.append(optimizer.register_step_post_hook(_Hand(first, shadow)))
             if self.start.variable:
                 self.start.namespace[self.start.variable] = first
         if self._seen == self.place:
             self.shadow = shadow
-            self._handles = [
+            self._handles += [
                 optimizer.register_step_pre_hook(self._before_step), optimizer.register_step_post_hook(self._after_step)
             ]  # fmt: skip
         self._seen += 1
@@ -126,6 +129,25 @@ class _Replay:
         except WatchError as error:
             self.failure = error
             raise Enough from None
+
+
+class _Hand:
+    """Sets the learning rates that were set from outside while the cell first ran; its own code does so itself.
+
+    Args:
+        run: of the first time.
+        shadow: of this time.
+    """
+
+    def __init__(self, run: Run, shadow: Run) -> None:
+        self.shadow = shadow
+        self.commands = [one for one in run.commands if one["what"] == "lr" and not one["own"]]
+
+    def __call__(self, optimizer: Optimizer, *_: Any) -> None:
+        """A step has been made."""
+        while self.commands and self.commands[0]["step"] <= self.shadow.step:
+            command = self.commands.pop(0)
+            set_rate(optimizer, command["new"], command["group"])
 
 
 def replay(

@@ -7,14 +7,15 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from nbtoolkit.capture import between, intake, stream, taps
+from nbtoolkit.capture import acts, between, intake, stream, taking, taps
+from nbtoolkit.capture.control import Control, attention
 from nbtoolkit.capture.drafts import Drafts
 from nbtoolkit.capture.rows import Rows
 from nbtoolkit.capture.status import Status, ended_by
 from nbtoolkit.capture.stretch import Labels
-from nbtoolkit.errors import LandscapeError, WatchError
-from nbtoolkit.instruments import Instrument, Unknown
-from nbtoolkit.store.columns import Columns, Record
+from nbtoolkit.errors import TrainingStopped
+from nbtoolkit.instruments import Instrument
+from nbtoolkit.store.columns import Record
 from nbtoolkit.store.schema import Var
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from nbtoolkit.store.files import Appender
 
 FLUSH_SECONDS = 0.1
+LOOK_SECONDS = 1 / 30  # between two looks at what the user wants
 NO_LABELS: Labels = {}
 
 
@@ -33,7 +35,8 @@ class Run(stream.Streaming):
     """One watched training run. Made by `watch` or `open_run`; a context manager that detaches.
 
     ``run.data`` is everything measured as an `xarray.DataTree`, ``run["grad_norm"]`` the Dataset
-    of one instrument. ``run.listeners`` are called with the run after new rows have arrived.
+    of one instrument. ``run.listeners`` are called with the run after new rows have arrived, ``run.ears`` without
+    arguments between two steps, 30 times a second at most and also while it is paused: what they hear can act on it.
     """
 
     def __init__(self, name: str, record: Record, instruments: Sequence[Instrument] = (), state: str = "saved") -> None:
@@ -46,6 +49,8 @@ class Run(stream.Streaming):
         self.rows = Rows()
         self.lock = threading.RLock()
         self.listeners: list[Callable[[Run], None]] = []
+        self.ears: list[Callable[[], None]] = []
+        self.failures: dict[str, str] = {}  # why the last measurement by an instrument has no value, by its name
         self.steps: Steps | None = None
         self.subject: Subject | None = None
         self.appender: Appender | None = None
@@ -53,7 +58,8 @@ class Run(stream.Streaming):
         self.forks: list[Run] = []
         self.twin: Run | None = None  # the fork that is being trained at this moment
         self.copies: Copies | None = None  # of a fork: its parameters along the way
-        self._started = self.next_flush = perf_counter()
+        self.control = Control(self)
+        self._started = self.next_flush = self.next_look = perf_counter()
         self._elapsed = float(record.attrs.get("elapsed", 0.0))
         self._measuring = float(record.attrs.get("measuring", 0.0))
         for item in instruments:
@@ -65,13 +71,13 @@ class Run(stream.Streaming):
     def data(self) -> "xarray.DataTree":
         """Everything measured so far: one group for each instrument, arrays not copied."""
         with self.lock:
-            self._collect(wait=True)
+            self.gather(wait=True)
             return self.record.tree()
 
     def __getitem__(self, name: str) -> "xarray.Dataset":
         """The Dataset of one instrument or logged value."""
         with self.lock:
-            self._collect(wait=True)
+            self.gather(wait=True)
             if name not in self.record.groups:
                 known = ", ".join(self.record.groups) or "nothing yet"
                 raise KeyError(f"{self.name} has no {name!r}; it has: {known}.")
@@ -79,14 +85,16 @@ class Run(stream.Streaming):
 
     def status(self) -> Status:
         """Step, rate, elapsed time, share of time spent measuring, state, and notes."""
-        elapsed = perf_counter() - self._started if self.state == "watching" else self._elapsed
-        measuring = self.steps.measuring if self.steps else self._measuring
+        paused = self.control.paused_since
+        now = perf_counter() if paused is None else paused
+        elapsed = now - self._started if self.state == "watching" else self._elapsed
+        measuring = self.steps.clock.measuring if self.steps else self._measuring
         return Status(
             step=self.step,
             steps_per_second=(self.step - self.record.attrs.get("fork_step", 0)) / elapsed if elapsed else 0.0,
             elapsed=elapsed,
             share=min(1.0, measuring / elapsed) if elapsed else 0.0,
-            state=self.state,
+            state=self.state if paused is None else "paused",
             notes=list(self.notes),
         )
 
@@ -94,6 +102,11 @@ class Run(stream.Streaming):
     def notes(self) -> list[str]:
         """What went wrong or deserves attention, in words; part of the record."""
         return self.record.attrs.setdefault("notes", [])
+
+    @property
+    def commands(self) -> list[dict[str, Any]]:
+        """What was done to the training from outside: dicts of step (the first that feels it), what, text, old, new."""
+        return list(self.record.attrs.get("commands", ()))
 
     def __repr__(self) -> str:
         """One line: name, state, step, and what is measured."""
@@ -136,10 +149,16 @@ class Run(stream.Streaming):
         from nbtoolkit.store.files import save
 
         with self.lock:
-            self._collect(wait=True)
+            self.gather(wait=True)
             self._stamp()
             return save(self.record, path)
 
+    pause = acts.pause
+    resume = acts.resume
+    advance = acts.advance
+    stop = acts.stop
+    set_lr = acts.set_lr
+    every = acts.every
     measure = between.measure
     fork = between.fork
     task = stream.task
@@ -151,18 +170,19 @@ class Run(stream.Streaming):
         """Stop watching: remove all hooks, keep everything measured. Safe to repeat."""
         if self.steps is None or self.state != "watching":
             return
-        interrupt = stream.ended(self) if state == "finished" else None
+        interrupt = stream.ended(self) if state in ("finished", "stopped") else None
         self.steps.detach()
         with self.lock:
             try:
-                self._collect(wait=True)
+                self.gather(wait=True)
             except Exception as error:
                 self.note(f"the last rows could not be read: {type(error).__name__}: {error}")
-            self._elapsed = perf_counter() - self._started
+            self._elapsed = self.status().elapsed
             self.state = state
             # Letting go of the loop lets go of the model.
-            self._measuring, self.steps = self.steps.measuring, None
+            self._measuring, self.steps = self.steps.clock.measuring, None
             self._stamp()
+            self.control.close()
             self._tell()
         if self.appender is not None:
             self.appender.close()
@@ -176,80 +196,55 @@ class Run(stream.Streaming):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """Detach; an exception goes on its way with our own frames taken out of its traceback."""
         self.detach(ended_by(error))
-        taps.hide_frames(tb)
+        taps.hide_frames(tb, last=isinstance(error, TrainingStopped))
 
     # -- resting while a fork is trained ---------------------------------------------------
 
     def fall_asleep(self) -> None:
         """See no step for a while; nothing that has been measured refers to the loop's tensors any more."""
         with self.lock:
-            self._collect(wait=True)
+            self.gather(wait=True)
         if self.steps is not None:
             self.steps.asleep = True
 
     def wake(self, seconds: float) -> None:
         """See steps again; the ``seconds`` between were no part of this run."""
         self.twin = None
+        self.passed(seconds)
+        if self.steps is not None:
+            self.steps.asleep = False
+
+    def passed(self, seconds: float) -> None:
+        """So many seconds have passed that were no part of this run."""
         if self.steps is not None:
             self._started += seconds
-            self.steps.woken(seconds)
+            self.steps.clock.passed(seconds, within=self.steps.schedule.stretches)
 
     # -- what Steps tells ------------------------------------------------------------------
 
     def boundary(self, now: float) -> None:
-        """A step has ended: pass on what has gathered, a few times a second."""
-        if now < self.next_flush:
+        """A step has ended: hear what the user wants and pass on what has gathered, each a few times a second."""
+        if now < self.next_look:
             return
-        self._collect()
+        self.hear()
+        if now >= self.next_flush:
+            self.report()
+        self.next_look = min(self.next_flush, perf_counter() + LOOK_SECONDS) if self.ears else self.next_flush
+
+    def hear(self) -> None:
+        """Let in what comes from outside; it asks, and is not carried out here."""
+        self._call(self.ears)
+
+    def report(self) -> None:
+        """Pass on what has gathered."""
+        self.gather()
         self._tell()
         self.next_flush = perf_counter() + FLUSH_SECONDS
 
-    def declare(self, instrument: Instrument) -> None:
-        """Make room for what an instrument measures.
-
-        Raises:
-            WatchError: the run has something else under that name.
-        """
-        held = self.record.groups.get(instrument.name)
-        if held is not None and held.variables.keys() != instrument.outputs.keys():
-            raise WatchError(f"{self.name} has a {instrument.name!r} already, with other variables; rename one.")
-        self.instruments[instrument.name] = instrument
-        self.record.group(instrument.name, instrument.outputs, instrument.attrs())
-
-    def draft(self, instrument: Instrument, outputs: dict[str, Any], labels: Labels, *interrupt: Any) -> None:
-        """A measurement at the present step has come to another stage, or been interrupted."""
-        self.drafts.take(instrument, self.step, outputs, labels, *interrupt)
-
-    def measured(self, instrument: Instrument, outputs: "dict[str, Any] | Exception", labels: Labels) -> None:
-        """Keep what an instrument measured at the present step; where it raised, NaN and why."""
-        columns = self.record.groups[instrument.name]
-        self._resettle(instrument, columns)
-        if isinstance(outputs, Exception):
-            own = isinstance(outputs, LandscapeError)
-            reason = (str(outputs) if own else f"{type(outputs).__name__}: {outputs}").splitlines()[0]
-            self.note(f"{instrument.name} could not be measured at step {self.step}: {reason}")
-            outputs = dict.fromkeys(instrument.outputs, Unknown(reason))
-        self.drafts.settle(instrument.name)
-        known = intake.explained(outputs, columns, self.step)
-        self.rows.add(
-            instrument.name, self.step, {} if not any(v is not None for v in known.values()) else known, labels
-        )
-
-    def _resettle(self, instrument: Instrument, columns: Columns) -> None:
-        """Of rows with other settings than the next one, say which they had and how many they are."""
-        told = instrument.attrs()
-        if told["settings"] != columns.attrs.get("settings"):
-            self._collect(wait=True)
-            if len(columns):
-                earlier = {"rows": len(columns), "settings": columns.attrs.get("settings")}
-                columns.attrs["earlier_settings"] = [*columns.attrs.get("earlier_settings", []), earlier]
-            columns.attrs |= told
-
-    def missing_loss(self, step: int, reason: str) -> None:
-        """No loss is known for this step."""
-        if "loss" in self.record.groups:
-            self.record.groups["loss"].missing("loss", step, reason)
-        self.note(f"loss is unknown from step {step}: {reason}")
+    declare = taking.declare
+    draft = taking.draft
+    measured = taking.measured
+    missing_loss = taking.missing_loss
 
     def give_up(self, error: Exception) -> None:
         """Our own code failed: stop watching rather than disturb the training."""
@@ -264,7 +259,8 @@ class Run(stream.Streaming):
 
     # -- moving rows -----------------------------------------------------------------------
 
-    def _collect(self, *, wait: bool = False) -> None:
+    def gather(self, *, wait: bool = False) -> None:
+        """Bring what has reached the host into the columns; all of it if ``wait``."""
         self.rows.flush()
         for block in self.rows.arrived(wait=wait):
             intake.take(block, self.record.groups[block.group], self.instruments.get(block.group), self.note)
@@ -272,23 +268,27 @@ class Run(stream.Streaming):
     def kept(self) -> None:
         """A row that comes after the end goes to the store at once; until then the writing thread takes it."""
         if self.appender is not None and self.state != "watching":
-            self._collect(wait=True)
+            self.gather(wait=True)
             self.appender.write()
 
     def collect(self) -> None:
         """Bring what has arrived into the columns; for the thread that writes the store."""
         with self.lock:
-            self._collect()
+            self.gather()
             self._stamp()
 
     def _tell(self) -> None:
-        for listener in tuple(self.listeners):
-            try:
-                listener(self)
-            except Exception as error:
-                if listener in self.listeners:
-                    self.listeners.remove(listener)
-                self.note(f"a listener was dropped: {type(error).__name__}: {error}")
+        self._call(self.listeners, self)
+
+    def _call(self, callbacks: list[Callable[..., None]], *args: Any) -> None:
+        with attention():
+            for callback in tuple(callbacks):
+                try:
+                    callback(*args)
+                except Exception as error:
+                    if callback in callbacks:
+                        callbacks.remove(callback)
+                    self.note(f"a listener was dropped: {type(error).__name__}: {error}")
 
     def _stamp(self) -> None:
         status = self.status()

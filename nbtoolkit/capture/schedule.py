@@ -24,6 +24,8 @@ class Attached:
         memory: of the instrument's own.
     """
 
+    once = False  # it is measured once, and then no more
+
     def __init__(
         self, instrument: Instrument, loop: Loop, draft: Callable[..., None] | None = None,
         memory: dict[str, Any] | None = None,
@@ -41,6 +43,7 @@ class Attached:
         self.measured_at: int | None = None
         self.seconds: float | None = None
         self.times = 0  # measured
+        self.since = 0  # the step from which it has been measured at this cadence
         self.dense_until = 0  # up to here it is measured at every step
         self.exempt = instrument.forward_passes() == 0
         self.always = self.exempt and instrument.every == 1
@@ -123,37 +126,56 @@ class Schedule:
         draft: Callable[..., None] | None = None, memories: dict[str, dict[str, Any]] | None = None,
     ) -> None:  # fmt: skip
         kept = {} if memories is None else memories
-        self.attached = [Attached(one, loop, draft, kept.setdefault(one.name, {})) for one in instruments]
         self.budget = budget
-        self.at_boundaries = [item for item in self.attached if item.instrument.at_boundaries]
-        self.followers = [item for item in self.attached if item.instrument.follow is not None]
-        within = [item for item in self.attached if item not in self.at_boundaries]
-        self.stretches = not all(item.exempt for item in within)
-        self._always = Due([item for item in within if item.always and not item.is_live])
-        self._sometimes = [item for item in within if not item.always and not item.is_live]
-        self._live = [item for item in within if item.is_live]
-        self.has_live = bool(self._live)
+        self.attached: list[Attached] = []
+        self.at_boundaries: list[Attached] = []
+        self.followers: list[Attached] = []
+        self._always = Due([])
+        self._sometimes: list[Attached] = []
+        self._live: list[Attached] = []
+        self.stretches = self.has_live = False
         self.step_seconds: float | None = None  # of a training step without measuring, once known
         self._next = self._next_live = 0.0
-        self.plan()
+        for one in instruments:
+            self.attach(Attached(one, loop, draft, kept.setdefault(one.name, {})))
 
     def attach(self, item: Attached) -> None:
         """Measure one more from now on."""
         self.attached.append(item)
-        self._sometimes.append(item)
-        self.stretches = self.stretches or not item.exempt
+        if item.instrument.follow is not None:
+            self.followers.append(item)
+        if item.instrument.at_boundaries:
+            self.at_boundaries.append(item)
+        elif item.is_live:
+            self._live.append(item)
+        elif item.always and type(item) is Attached:
+            self._always = Due([*self._always.before, *self._always.after, item])
+        else:
+            self._sometimes.append(item)
+        self._changed()
+
+    def remove(self, item: Attached) -> None:
+        """Measure it no more."""
+        for held in (self.attached, self.followers, self.at_boundaries, self._live, self._sometimes):
+            held[:] = [other for other in held if other is not item]
+        self._always = Due([other for other in (*self._always.before, *self._always.after) if other is not item])
+        self._changed()
+
+    def _changed(self) -> None:
+        self.has_live = bool(self._live)
+        self.stretches = not all(item.exempt for item in self.attached if not item.instrument.at_boundaries)
         self.plan()
+
+    def of(self, name: str) -> Attached | None:
+        """What measures this at its cadence, if anything does."""
+        return next((item for item in self.attached if item.name == name and not item.once), None)
 
     def detach(self, name: str) -> Instrument | None:
         """Measure an instrument no more; returns it, if it was attached."""
-        found = [item for item in self.attached if item.name == name]
-        for held in (
-            self.attached, self._sometimes, self._live, self._always.before, self._always.after,
-            self.at_boundaries, self.followers,
-        ):  # fmt: skip
-            held[:] = [item for item in held if item not in found]
-        self.plan()
-        return found[0].instrument if found else None
+        item = self.of(name)
+        if item is not None:
+            self.remove(item)
+        return None if item is None else item.instrument
 
     def boundary(self, step: int) -> None:
         """A task begins or ends at ``step``."""
@@ -204,12 +226,12 @@ class Schedule:
         self.plan()
         return due
 
-    def kept_rare(self, steps: int) -> list[str]:
-        """What the budget has kept from being measured as often as was asked for, in words, after so many steps."""
+    def kept_rare(self, began: int, step: int) -> list[str]:
+        """What the budget has kept from being measured as often as was asked for, in words, between these steps."""
         told = []
         for item in (*self._sometimes, *self._live):
-            wanted = -(-steps // item.instrument.every)
-            if not item.exempt and item.instrument.dense is None and item.times < 0.5 * wanted:
+            wanted = -(-(step - max(began, item.since)) // item.instrument.every)
+            if not item.exempt and not item.once and item.instrument.dense is None and item.times < 0.5 * wanted:
                 told.append(f"{item.name} {item.times} of {wanted} times")
         return told
 

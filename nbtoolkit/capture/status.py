@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from nbtoolkit.errors import TrainingStopped
+
 
 @dataclass(frozen=True)
 class Status:
@@ -12,7 +14,7 @@ class Status:
         steps_per_second: mean rate so far.
         elapsed: seconds since watching began.
         share: share of that time spent measuring, 0 to 1.
-        state: ``watching``, ``finished``, ``failed``, ``interrupted`` or ``saved``.
+        state: ``watching``, ``paused``, ``finished``, ``stopped``, ``failed``, ``interrupted`` or ``saved``.
         notes: what went wrong or deserves attention, in words.
     """
 
@@ -28,4 +30,6 @@ def ended_by(error: BaseException | None) -> str:
     """The state of a run that ended with ``error``."""
     if error is None:
         return "finished"
+    if isinstance(error, TrainingStopped):
+        return "stopped"
     return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"

@@ -10,18 +10,19 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nbtoolkit.capture import names, stream, taps
+from nbtoolkit.capture.clock import Clock
 from nbtoolkit.capture.hidden import Hidden
 from nbtoolkit.capture.live import Live
 from nbtoolkit.capture.loop import Loop
 from nbtoolkit.capture.losses import Losses
 from nbtoolkit.capture.schedule import Attached, Due, Schedule
 from nbtoolkit.capture.waiting import waiting_allowed
+from nbtoolkit.instruments import Instrument
 
 if TYPE_CHECKING:
     from nbtoolkit.capture.run import Run
 
 NOTHING = Due([])
-SMOOTHING = 0.1  # weight of the newest step time
 
 
 class Steps:
@@ -42,10 +43,9 @@ class Steps:
         self.live = Live(run, loop, self.losses, schedule, self._measured)
         self.hidden = Hidden(loop, schedule)
         self._sees_hidden = self.hidden.wanted
-        self.measuring = self._measured_until = 0.0
+        self.clock, self._began = Clock(run.step), run.step
+        self.orders = run.control.orders  # of the user's, to be carried out between two steps
         self._due = NOTHING
-        self._last_end, self._began = perf_counter(), run.step
-        self._clock = (run.step, self._last_end, 0.0)
         self._terms_seconds = 0.0  # in which gradients of terms were taken for this step
         self.asleep = False  # while the steps made are not this run's
         self._awaiting_closure = False
@@ -62,12 +62,12 @@ class Steps:
         self._handles = [own.register_step_pre_hook(self._before_step), own.register_step_post_hook(self._after_step)]
         taps.add(self)
         if self._sees_hidden:
-            self._guarded(lambda: self.hidden.before(self.run.step))
+            self.guarded(lambda: self.hidden.before(self.run.step))
 
     def detach(self) -> None:
         """Remove the hooks, and be deaf should they be put back; safe to repeat."""
         self.asleep = True
-        if self._handles and (rare := self.schedule.kept_rare(self.run.step - self._began)):
+        if self._handles and (rare := self.schedule.kept_rare(self._began, self.run.step)):
             self.run.note(f"to keep budget={self.schedule.budget:g}, measured less often: {', '.join(rare)}")
         taps.remove(self)
         for handle in self._handles:
@@ -89,15 +89,25 @@ class Steps:
         return self.losses.pending > 0 and not names.any_optimizer_besides([self.loop.optimizer])
 
     def belongs_here(self) -> bool:
-        """Whether this thread makes the steps, as far as is known: before the first, the one that began the watch."""
-        return threading.get_ident() == (self._thread or self._maker)
+        """Whether this thread makes the steps, as far as is known."""
+        return threading.get_ident() == self.thread
 
-    def woken(self, seconds: float) -> None:
-        """Go on; the ``seconds`` that have passed were no part of the training."""
-        self.asleep = False
-        self._last_end = self._last_end + seconds if self.schedule.stretches else perf_counter()
-        step, since, measuring = self._clock
-        self._clock = (step, since + seconds, measuring)
+    @property
+    def thread(self) -> int:
+        """The thread that makes the steps, as far as is known: before the first, the one that began the watch."""
+        return self._thread or self._maker
+
+    def more(self, instrument: Instrument) -> None:
+        """One more instrument is measured from now on, between two steps."""
+        self._sees_hidden = self.hidden.wanted
+        self.remembers_initial = self.remembers_initial or "initial_params" in instrument.needs
+        self.clock.step_ended()
+        if self._sees_hidden:
+            self.guarded(lambda: self.hidden.before(self.run.step))
+
+    def less(self) -> None:
+        """One is measured no more."""
+        self._sees_hidden = self.hidden.wanted
 
     def before_backward(self, losses: Sequence[Tensor]) -> None:
         """Note the state of the gradients, which will tell whose the loss is; measure on its graph."""
@@ -108,7 +118,7 @@ class Steps:
         except Exception as error:
             self.run.give_up(error)
         if self.schedule.live_due(self.run.step):
-            self._guarded(lambda: self._measure_live(losses))
+            self.guarded(lambda: self._measure_live(losses))
 
     def after_backward(self, losses: Sequence[Tensor]) -> bool:
         """Take the losses of the backward pass that has run, if they are ours."""
@@ -145,12 +155,12 @@ class Steps:
             return None
         self._depth, self._backward_since, self._thread = 1, False, threading.get_ident()
         if self.run.upcoming is not None:
-            self._guarded(lambda: stream.at_next_step(self.run))
+            self.guarded(lambda: stream.at_next_step(self.run))
         if len(args) > 1 or kwargs:
             closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
             if callable(closure):
                 return self._with_closure(closure, args, kwargs)
-        self._guarded(self._measure_before)
+        self.guarded(self._measure_before)
         return None
 
     def _with_closure(self, closure: Callable[[], Any], args: Any, kwargs: Any) -> Any:
@@ -161,7 +171,7 @@ class Steps:
             loss = closure()
             if self._awaiting_closure:
                 self._awaiting_closure = False
-                self._guarded(self._measure_before)
+                self.guarded(self._measure_before)
             return loss
 
         if "closure" in kwargs:
@@ -178,15 +188,17 @@ class Steps:
             self._awaiting_closure = False
             self._due = NOTHING
         if self.schedule.stretches:
-            self._time_step()
-        if self._due.after or perf_counter() >= self.run.next_flush:
-            self._guarded(self._measure_after)
+            self.schedule.step_seconds = self.clock.timed()
+        if self._due.after or perf_counter() >= self.run.next_look:
+            self.guarded(self._measure_after)
         else:
             self._end_step()
+        if self.orders:
+            self.run.control.obey()
         if self.schedule.stretches:
-            self._last_end, self._measured_until = perf_counter(), self.measuring
+            self.clock.step_ended()
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def guarded(self, work: Callable[[], None]) -> None:
         """Do our work without gradients, without letting an error out, and count its time."""
         started = perf_counter()
         grad_mode = torch.is_grad_enabled()
@@ -198,7 +210,7 @@ class Steps:
             self.run.give_up(error)
         finally:
             torch._C._set_grad_enabled(grad_mode)
-        self.measuring += perf_counter() - started
+        self.clock.measuring += perf_counter() - started
 
     def _measure_live(self, losses: Sequence[Tensor]) -> None:
         self.loop.begin(self.run.step, remember_initial=self.remembers_initial, keep_params=False)
@@ -234,7 +246,7 @@ class Steps:
         run = self.run
         for item in self._due.after:
             if item.wants_clock:
-                self.loop.current_clock = self._read_clock()
+                self.loop.current_clock = self.clock.read(self.run.step)
             self._measure(item)
         self._end_step()
         run.boundary(perf_counter())
@@ -246,7 +258,7 @@ class Steps:
             self.losses.forget()
         self.run.step += 1
         if self._sees_hidden:
-            self._guarded(lambda: self.hidden.before(self.run.step))
+            self.guarded(lambda: self.hidden.before(self.run.step))
 
     def _measure(self, item: Attached) -> None:
         run, loop = self.run, self.loop
@@ -281,20 +293,7 @@ class Steps:
     def take_terms(self, terms: dict[str, Any]) -> None:
         """The user names the parts of the loss of the step under way."""
         if self.schedule.wants("term_grads", self.run.step):
-            before = self.measuring
-            self._guarded(lambda: self.loop.take_term_grads(terms))
-            self._terms_seconds += self.measuring - before
+            before = self.clock.measuring
+            self.guarded(lambda: self.loop.take_term_grads(terms))
+            self._terms_seconds += self.clock.measuring - before
         self.loop.set_terms(terms)
-
-    def _time_step(self) -> None:
-        """Seconds that the step just made took without measuring, smoothed."""
-        seconds = max(0.0, perf_counter() - self._last_end - (self.measuring - self._measured_until))
-        known = self.schedule.step_seconds
-        smoothed = seconds if known is None else known
-        self.schedule.step_seconds = smoothed + SMOOTHING * (seconds - smoothed)
-
-    def _read_clock(self) -> dict[str, float]:
-        now = perf_counter()
-        step, since, measuring = self._clock
-        self._clock = (self.run.step, now, self.measuring)
-        return {"steps": self.run.step - step, "seconds": now - since, "measuring": self.measuring - measuring}

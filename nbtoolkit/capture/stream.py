@@ -257,5 +257,5 @@ def _measure(run: "Run", items: "Sequence[Attached] | None" = None) -> None:
             item.measured_at = run.step
             run.measured(item.instrument, outputs, loop.labels(item.instrument))
     loop.let_go()
-    steps.measuring += perf_counter() - started
+    steps.clock.measuring += perf_counter() - started
     run.drafts.raise_interrupt()

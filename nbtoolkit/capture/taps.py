@@ -91,11 +91,11 @@ def is_silent(watcher: Watcher) -> bool:
     return watcher in _resting
 
 
-def hide_frames(traceback: TracebackType | None) -> None:
-    """Take our own frames out of a user's traceback, in place."""
+def hide_frames(traceback: TracebackType | None, *, last: bool = False) -> None:
+    """Take our own frames out of a user's traceback, in place; the ``last`` too, where it is we who raise."""
     while traceback is not None:
         following = traceback.tb_next
-        while following is not None and _is_ours(following) and following.tb_next is not None:
+        while following is not None and _is_ours(following) and (last or following.tb_next is not None):
             following = following.tb_next
         traceback.tb_next = following
         traceback = following

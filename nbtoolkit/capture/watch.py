@@ -19,7 +19,7 @@ from nbtoolkit.capture.run import Run
 from nbtoolkit.capture.schedule import Schedule
 from nbtoolkit.capture.status import ended_by
 from nbtoolkit.capture.steps import Steps
-from nbtoolkit.errors import WatchError
+from nbtoolkit.errors import TrainingStopped, WatchError
 from nbtoolkit.instruments import Instrument, default, of_tasks
 from nbtoolkit.numerics.tasks import Tasks
 from nbtoolkit.store.columns import Record
@@ -170,7 +170,7 @@ class Discovery:
         taps.remove(self)
         for run in self.runs:
             run.detach(ended_by(error))
-        taps.hide_frames(tb)
+        taps.hide_frames(tb, last=isinstance(error, TrainingStopped))
 
     def before_backward(self, losses: Sequence[Tensor]) -> None:
         """Nothing to do."""

@@ -35,6 +35,12 @@ def words(shell: Any, line: str) -> list[str]:
         found = [f"{name}=" for name in _settings(shell, done[1])]
     elif verb == "measure":
         found = _instruments(shell)
+    elif verb == "every":
+        found = _instruments(shell) if len(done) < 2 else []
+    elif verb == "lr":
+        found = ["group="] if len(done) >= 2 else []
+    elif verb == "export":
+        found = _measured(shell) if len(done) >= 2 else []
     elif verb == "task":
         found = _tasks(shell)
     elif verb == "show":

@@ -62,6 +62,7 @@ WATCHING = (
     Option(("--budget",), "SHARE", "largest share of time for costly instruments (default 0.1)"),
     Option(("--store",), "PATH", "write a Zarr store while training runs"),
 )
+TEXT = Option(("--text",), "T", "a few words above the page")
 FORK = ("steps", "lr", "seed", "perturb", "name", "every", "at")  # settings
 VERBS: Mapping[str, Verb] = {
     "": Verb((), (), "say what is watched, at which step, at what cost"),
@@ -72,7 +73,13 @@ VERBS: Mapping[str, Verb] = {
     "task": Verb(("NAME?",), (), "go on with this task of the stream; without a name, the task ends"),
     "list": Verb((), (), "list the instruments: needs, dims, units, cost, cadence"),
     "save": Verb(("PATH",), (), "write everything measured to a Zarr store"),
-    "export": Verb(("PATH",), (), "write one self-contained interactive HTML page"),
+    "export": Verb(("PATH", "NAME*"), (TEXT,), "write one self-contained HTML page; PATH.png or .svg: one picture"),
+    "pause": Verb((), (), "let the training wait after the step under way"),
+    "resume": Verb((), (), "let it go on"),
+    "advance": Verb(("N?",), (), "make N more steps, by default one, then wait"),
+    "lr": Verb(("RATE", "group=G?"), (), "train on with another learning rate, of one parameter group or of all"),
+    "every": Verb(("NAME", "N"), (), "measure an instrument every N steps from now on"),
+    "diagnose": Verb((), (), "say what in the run deserves attention, and what was looked at"),
     "stop": Verb((), (), "stop watching; what was measured is kept"),
 }
 FORKABLE = Option(("--forkable",), "", "keep a copy of all the cell begins with, for %landscape fork at=STEP")
@@ -99,7 +106,7 @@ def parse(line: str, *, cell: bool = False) -> Command:
     options = {spelling: option for option in (*spec.options, *COMMON) for spelling in option.spellings}
     while tokens:
         token = tokens.pop(0)
-        if token.startswith("-") and len(token) > 1:
+        if token.startswith("-") and len(token) > 1 and not token[1].isdigit() and token[1] != ".":
             _take_option(token, tokens, options, command)
         else:
             command.words.append(token)

@@ -1,16 +1,16 @@
 """``%landscape`` and ``%%landscape``: each verb is one call of a public function."""
 
 import ast
+import contextlib
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from nbtoolkit.errors import LandscapeError
-from nbtoolkit.magics import complete, execute, forking, grammar, options, tasks, words
+from nbtoolkit.errors import LandscapeError, TrainingStopped
+from nbtoolkit.magics import complete, control, execute, forking, grammar, options, tasks, words
 
 if TYPE_CHECKING:
     from nbtoolkit.capture import Run
@@ -49,9 +49,9 @@ class LandscapeMagics(Magics):
             return self._help(command, cell)
         if cell is not None:
             return self._cell(command, cell)
-        verb: Callable[[grammar.Command], Any] = getattr(self, f"_{command.verb or 'status'}")
+        own = getattr(self, f"_{command.verb or 'status'}", None)
         try:
-            result = verb(command)
+            result = own(command) if own else getattr(control, command.verb)(self, command)
         except LandscapeError as error:
             raise UsageError(str(error)) from None
         return self._deliver(command, result)
@@ -122,20 +122,18 @@ class LandscapeMagics(Magics):
 
     def _save(self, command: grammar.Command) -> Any:
         path = self.current().save(command.words[0])
-        self._say(command, f"saved to {path}")
+        self.say(command, f"saved to {path}")
         return path
 
     def _export(self, command: grammar.Command) -> Any:
-        from nbtoolkit.widget import export_html
-
-        path = export_html(self.current(), command.words[0])
-        self._say(command, f"exported to {path}")
+        path = control.export(self, command)
+        self.say(command, f"exported to {path}")
         return path
 
     def _stop(self, command: grammar.Command) -> "Run":
         run = self.current()
         run.detach()
-        self._say(command, words.one_line(run))
+        self.say(command, words.one_line(run))
         return run
 
     # -- the cell --------------------------------------------------------------------------
@@ -145,7 +143,8 @@ class LandscapeMagics(Magics):
         self._before_cell = began = len(self.runs)
         start = forking.start(self, command, cell)
         watching = self._watching(command)
-        with watching, self.stream.cell():
+        value = None
+        with contextlib.suppress(TrainingStopped), watching, self.stream.cell():
             value = execute.cell(self.shell, cell)
         runs = self.runs[began:]
         if start is not None:
@@ -248,7 +247,8 @@ class LandscapeMagics(Magics):
             self.shell.user_ns[command.options["variable"]] = result
         return result if "--output" in command.switches else None
 
-    def _say(self, command: grammar.Command, text: str) -> None:
+    def say(self, command: grammar.Command, text: str) -> None:
+        """Print, unless that is not wanted."""
         if "--quiet" not in command.switches:
             print(text)
 

@@ -188,6 +188,11 @@ class Record:
             self.groups[name] = Columns(name, variables, attrs)
         return self.groups[name]
 
+    @property
+    def blocks(self) -> dict[str, Any]:
+        """What has steps of its own, by name: the groups."""
+        return self.groups
+
     def tree(self) -> "xarray.DataTree":
         """The run as a DataTree, one group for each instrument; arrays are views, not copies."""
         import xarray

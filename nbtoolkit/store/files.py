@@ -124,8 +124,8 @@ class Appender:
     def __init__(
         self, path: str | Path, record: Record, collect: Callable[[], None], note: Callable[[str], None]
     ) -> None:
-        self._path, self._record, self._collect, self._note = Path(path).absolute(), record, collect, note
-        self._writer = _Writer(create(self._path))
+        self.path, self._record, self._collect, self._note = Path(path).absolute(), record, collect, note
+        self._writer = _Writer(create(self.path))
         self._done = threading.Event()
         self._failed = False
         self._thread = threading.Thread(target=self._work, name="nbtoolkit store", daemon=True)
@@ -141,7 +141,7 @@ class Appender:
             self._writer.write(self._record)
         except Exception as error:
             self._note(
-                f"the store {self._path} could not be written ({_first_line(error)}); "
+                f"the store {self.path} could not be written ({_first_line(error)}); "
                 "the run goes on in memory: keep it with run.save(path)"
             )
             self._failed = True

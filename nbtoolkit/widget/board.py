@@ -1,5 +1,6 @@
 """The one widget: all panels of one run, live while it trains."""
 
+import json
 import threading
 import time
 from collections.abc import Sequence
@@ -9,12 +10,15 @@ from uuid import uuid4
 import anywidget
 import traitlets
 
-from nbtoolkit.widget import bundle, messages
+from nbtoolkit.widget import bundle, control, messages
+from nbtoolkit.widget.announce import announce
 from nbtoolkit.widget.figures import describe, shape
 from nbtoolkit.widget.pump import Pump
 from nbtoolkit.widget.shown import ShownOnce
+from nbtoolkit.widget.strip import Strip
 
 CERTAIN = 3.0  # seconds in which the browser may still be creating the widget, and so lose messages
+LAYOUT = 100_000  # characters
 REPEAT = 10.0  # seconds between full messages where the browser cannot ask for one
 
 
@@ -42,6 +46,8 @@ class Board(ShownOnce, anywidget.AnyWidget):
     asset = traitlets.Unicode().tag(sync=True)
     uid = traitlets.Unicode().tag(sync=True)
     snapshot = traitlets.Bytes().tag(sync=True)
+    controls = traitlets.Unicode().tag(sync=True)
+    arrangement = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, run: Any, names: Sequence[str] | None = None) -> None:
         self._seq = 0
@@ -53,10 +59,15 @@ class Board(ShownOnce, anywidget.AnyWidget):
         self.run = run
         self.names = names
         self._pump = Pump.find()
+        self._strip = Strip(run)
+        self._logged = -1  # entries of the log that the page has
+        self._standing = control.standing(run)
         super().__init__(
-            _esm=bundle.board_js(), uid=uuid4().hex, panels=describe(run.record, names), asset=shared_asset().model_id
-        )
+            _esm=bundle.board_js(), uid=uuid4().hex, panels=describe(run.record, names), asset=shared_asset().model_id,
+            controls=control.described(run), arrangement=remembered(names),
+        )  # fmt: skip
         self.on_msg(self._on_message)
+        self.observe(_remember, "arrangement")
         if run.state != "watching":
             self.finish()
 
@@ -66,24 +77,36 @@ class Board(ShownOnce, anywidget.AnyWidget):
 
     def update(self) -> None:
         """Send what is new since the last call, and let the browser's messages in."""
-        if self._pump and threading.get_ident() == self._thread:
-            self._pump()
+        self.listen()
         with self.run.lock:
             self._redescribe()
             if self._must_repeat():
                 self._send_all()
             else:
                 self._post(messages.append)
+        announce(self.run, self.uid)
+
+    def listen(self) -> None:
+        """Let the browser's messages in."""
+        if self._pump and threading.get_ident() == self._thread:
+            self._pump()
 
     def finish(self) -> None:
         """Send all that is left and keep everything in the widget's own state, for a saved notebook."""
         with self.run.lock:
+            self._strip.findings(now=True)
             self._redescribe()
             self._send_all()
-            self.snapshot = messages.pack(messages.reset(self.run.record, self._sent, self._seq, self._status()))
+            told = self._told(everything=True)
+            whole = messages.reset(self.run.record, self._sent, self._seq, self._status(), told=told)
+            self.snapshot = messages.pack(whole)
+        announce(self.run, self.uid)
 
     def _redescribe(self) -> None:
-        """Tell of panels that appeared: groups and labels may come late."""
+        """Tell of panels that appeared, since groups and labels may come late, and of what can be controlled."""
+        standing = control.standing(self.run)
+        if standing != self._standing:
+            self._standing, self.controls = standing, control.described(self.run)
         now = shape(self.run.record)
         if now != self._shape:
             self._shape = now
@@ -103,16 +126,51 @@ class Board(ShownOnce, anywidget.AnyWidget):
 
     def _post(self, make: Any) -> None:
         self._seq += 1
-        head, buffers = make(self.run.record, self._sent, self._seq, self._status(), self.run.drafts.rows())
+        told = self._told(everything=make is messages.reset)
+        head, buffers = make(self.run.record, self._sent, self._seq, self._status(), self.run.drafts.rows(), told)
         self.send(head, buffers=buffers)
 
     def _status(self) -> dict[str, Any]:
-        return messages.status_head(self.run.status(), self.run.name)
+        now = {"lr": control.rates(self.run), "deaf": control.deaf(self.run, pumped=self._pump is not None)}
+        return messages.status_head(self.run.status(), self.run.name) | now
+
+    def _told(self, *, everything: bool) -> dict[str, Any]:
+        """The log and the findings, where they have changed."""
+        told: dict[str, Any] = {}
+        commands = self.run.commands
+        if everything or len(commands) != self._logged:
+            self._logged, told["commands"] = len(commands), messages.commands_head(commands)
+        new = self._strip.findings()
+        if everything or new is not None:
+            told["findings"] = self._strip.known
+        return told
 
     def _on_message(self, _: Any, content: Any, __: Any) -> None:
-        if isinstance(content, dict) and content.get("op") == "hello":
+        if not isinstance(content, dict):
+            return
+        if content.get("op") == "hello":
             with self.run.lock:
                 self._send_all()
+        elif content.get("op") == "command":
+            control.act(self.run, content, self.send)
+
+
+_layouts = [""]  # of the last Board whose layout was changed
+
+
+def remembered(names: Sequence[str] | None) -> str:
+    """How a new Board is laid out: as the last one was, but what is asked for by name is not hidden."""
+    if names is None or not _layouts[0]:
+        return _layouts[0]
+    try:
+        return json.dumps({**json.loads(_layouts[0]), "hidden": {}})
+    except (ValueError, TypeError):
+        return ""
+
+
+def _remember(change: Any) -> None:
+    if len(change["new"]) <= LAYOUT:
+        _layouts[0] = change["new"]
 
 
 _ASSETS: list[Asset] = []

@@ -9,34 +9,43 @@ from bokeh.model import Model
 
 from nbtoolkit.widget.board import Board
 from nbtoolkit.widget.drawing import Drawing
+from nbtoolkit.widget.overlaid import FORMS, overlaid
 
 
-def show(run: Any, *, names: Sequence[str] | None = None) -> Board | Drawing:
-    """The Board of a run, or a Bokeh figure, displayed where there is a notebook to display it in.
+def show(*runs: Any, names: Sequence[str] | None = None, labels: Sequence[str] | None = None) -> Board | Drawing:
+    """The Board of a run, of several in one picture, or a Bokeh figure, displayed where there is a notebook for it.
 
     A run being watched is followed live; at its end the Board keeps all that was recorded, and a still picture
-    is left beside it for readers that run no scripts.
+    is left beside it for readers that run no scripts. Several runs are overlaid curve by curve: ``show(a, b)``, or by
+    label ``show({"sgd": [run, ...], "adam": [run, ...]})``, where of several runs the mean is drawn in its 95 % t
+    interval. What is not one number a step (spectra, slices, layers) is shown for one run at a time; layers and
+    parameters also here, if ``names`` asks for their instrument.
 
     Args:
-        run: a run being watched, finished, or opened from a file; or a Bokeh figure, such as
+        runs: runs being watched, finished, or opened from a file; lists or a dict of them; or one Bokeh figure, such as
             ``panels.comparison.figure(None, metrics)``.
         names: instruments and logged values whose panels are open at first; the others are a click away.
+        labels: of several runs, one for each; by default their names.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: it is none of these.
+        LandscapeError: there are not as many labels as runs.
     """
-    if isinstance(run, Model):
-        drawing = Drawing(run)
+    if len(runs) == 1 and isinstance(runs[0], Model):
+        drawing = Drawing(runs[0])
         if _in_notebook():
             drawing.display()
         return drawing
-    if not hasattr(run, "record"):
-        raise TypeError(f"show() got a {type(run).__name__}; it needs a run, or a Bokeh figure.")
+    if not runs or (len(runs) == 1 and not hasattr(runs[0], "record") and not isinstance(runs[0], (dict, list, tuple))):
+        raise TypeError(f"show() got {f'a {type(runs[0]).__name__}' if runs else 'nothing'}; {FORMS}.")
+    alone = len(runs) == 1 and hasattr(runs[0], "record") and not labels
+    run: Any = runs[0] if alone else overlaid(runs, labels, names)
     board = Board(run, names)
     if _in_notebook():
         board.display()
     if run.state == "watching":
         run.listeners.append(_follow(board))
+        run.ears.append(board.listen)
     elif _in_notebook():
         _display_picture(board)
     return board
@@ -51,6 +60,8 @@ def following(run: Any, names: Sequence[str]) -> Iterator[Board]:
     ended = run.state != "watching"
     listener: Any = (lambda _: board.update()) if ended else _follow(board)
     run.listeners.append(listener)
+    if not ended:
+        run.ears.append(board.listen)
     try:
         yield board
     finally:
@@ -63,12 +74,18 @@ def following(run: Any, names: Sequence[str]) -> Iterator[Board]:
 
 
 def _follow(board: Board) -> Any:
+    """Keep a Board up to date; while its run trains, let its page's messages in."""
+
     def listener(run: Any) -> None:
-        if run.state == "watching":
+        if run.state == "watching" and board.comm is not None:
             board.update()
             return
-        board.finish()
         run.listeners.remove(listener)
+        if board.listen in run.ears:
+            run.ears.remove(board.listen)
+        if board.comm is None:  # it was closed
+            return
+        board.finish()
         if _in_notebook():
             _display_picture(board)
 

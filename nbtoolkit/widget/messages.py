@@ -3,7 +3,7 @@
 A head is ``{"op", "seq", "status", "series": [{"key", "x", "y", "width"}], "drafts": [...]}``. ``x`` and ``y`` are
 places in the list of buffers: the steps, which the variables of a group share, and the values, row by row, ``width`` to
 a row. ``append`` adds rows; ``reset`` replaces all that the browser has. Drafts are the rows of measurements under way:
-each message replaces all of them.
+each message replaces all of them. ``commands`` and ``findings`` are there where they have changed, and in every reset.
 """
 
 import json
@@ -23,6 +23,8 @@ FULL_FIELD = 4_000  # rows of a field sent as they are; of longer ones every sec
 CELLS = 100_000  # values of a field sent, but never fewer rows than a screen shows
 SCREEN = 500
 UPDATE = 20_000  # values of a variable in one update
+COMMANDS = 200  # of the log
+COMMAND = ("step", "what", "text", "old", "new")
 FEW = 8  # columns up to which a variable is drawn as curves
 
 Message = tuple[dict[str, Any], list[Any]]
@@ -30,12 +32,13 @@ Drafts = Mapping[str, tuple[np.ndarray, dict[str, np.ndarray]]]  # step and valu
 
 
 def append(
-    record: Record, sent: dict[str, int], seq: int, status: dict[str, Any], drafts: Drafts | None = None
-) -> Message:
+    record: Record, sent: dict[str, int], seq: int, status: dict[str, Any], drafts: Drafts | None = None,
+    told: Mapping[str, Any] | None = None,
+) -> Message:  # fmt: skip
     """The rows that came since ``sent`` (rows by group), which is moved on to now; of wide fields every n-th."""
     series: list[dict[str, Any]] = []
     buffers: list[Any] = []
-    for name, columns in list(record.groups.items()):
+    for name, columns in list(record.blocks.items()):
         steps, values = columns.rows(sent.get(name, 0))
         if len(steps):
             sent[name] = sent.get(name, 0) + len(steps)
@@ -43,16 +46,17 @@ def append(
             stride = -(-len(steps) * width // UPDATE)
             kept = slice((len(steps) - 1) % stride, None, stride) if stride > 1 else slice(None)
             _add(series, buffers, name, steps[kept], {key: array[kept] for key, array in values.items()})
-    return _message("append", seq, status, series, buffers, drafts)
+    return _message("append", seq, status, series, buffers, drafts, told)
 
 
 def reset(
-    record: Record, sent: dict[str, int], seq: int, status: dict[str, Any], drafts: Drafts | None = None
-) -> Message:
+    record: Record, sent: dict[str, int], seq: int, status: dict[str, Any], drafts: Drafts | None = None,
+    told: Mapping[str, Any] | None = None,
+) -> Message:  # fmt: skip
     """All rows, thinned to what a screen can show; ``sent`` is moved on to now."""
     series: list[dict[str, Any]] = []
     buffers: list[Any] = []
-    for name, columns in list(record.groups.items()):
+    for name, columns in list(record.blocks.items()):
         steps, values = columns.rows()
         sent[name] = len(steps)
         if len(steps) <= SCREEN:
@@ -68,7 +72,7 @@ def reset(
             leader = values[leading.get(key, key)]
             kept = thin(steps, leader.reshape(len(steps), math.prod(leader.shape[1:])))
             _add(series, buffers, name, steps[kept], {key: array[kept]})
-    return _message("reset", seq, status, series, buffers, drafts)
+    return _message("reset", seq, status, series, buffers, drafts, told)
 
 
 def thin(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -88,6 +92,11 @@ def status_head(status: Any, name: str = "") -> dict[str, Any]:
     return {key: _finite(value) for key, value in asdict(status).items()} | {"name": name}
 
 
+def commands_head(commands: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The last commands of a run's log as the page reads them."""
+    return [{key: _finite(one.get(key)) for key in COMMAND} for one in commands[-COMMANDS:]]
+
+
 def pack(message: Message) -> bytes:
     """One message as bytes: length of the head, head, and the buffers, each at a multiple of eight."""
     head, buffers = message
@@ -97,11 +106,15 @@ def pack(message: Message) -> bytes:
     return b"".join([struct.pack("<II", len(text), 0), text, *parts])
 
 
-def _message(op: str, seq: int, status: dict[str, Any], series: list, buffers: list, drafts: Drafts | None) -> Message:
+def _message(
+    op: str, seq: int, status: dict[str, Any], series: list, buffers: list, drafts: Drafts | None,
+    told: Mapping[str, Any] | None,
+) -> Message:  # fmt: skip
     under_way: list[dict[str, Any]] = []
     for name, (steps, values) in (drafts or {}).items():
         _add(under_way, buffers, name, steps, values)
-    return {"op": op, "seq": seq, "status": status, "series": series, "drafts": under_way}, buffers
+    head = {"op": op, "seq": seq, "status": status, "series": series, "drafts": under_way}
+    return head | dict(told or {}), buffers
 
 
 def _add(series: list, buffers: list, name: str, steps: np.ndarray, values: dict[str, np.ndarray]) -> None:

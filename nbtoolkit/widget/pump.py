@@ -92,7 +92,7 @@ class Pump:
             act(idents, message)
         except Exception:
             self._kernel.log.warning("nbtoolkit could not answer %s", kind, exc_info=True)
-        if kind in ASKS:
+        if kind in ASKS or kind == "comm_msg":  # a widget sends no further change before one is closed
             self._closed(message)
         return True
 

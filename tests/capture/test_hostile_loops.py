@@ -231,7 +231,7 @@ def test_an_interrupt_while_rows_are_taken_loses_none(monkeypatch: pytest.Monkey
             run.next_flush = float("inf")
             problem.train(5)
             monkeypatch.setattr(intake, "take", interrupted)
-            run.next_flush = 0
+            run.next_flush = run.next_look = 0
             problem.step()
 
     run = nbtoolkit.watch(problem.model, problem.optimizer)

@@ -67,7 +67,7 @@ def test_gradients_of_terms_count_for_the_budget() -> None:
         loss = problem.model(torch.randn(6, 8)).square().mean()
         run.log_terms(fit=loss)
         assert run.steps is not None
-        taken = run.steps.measuring
+        taken = run.steps.clock.measuring
         loss.backward()
         problem.optimizer.step()
         (item,) = run.steps.schedule.attached

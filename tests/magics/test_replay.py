@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from tests.capture.outside import elsewhere
 
 CELL = """
 import random
@@ -199,3 +202,40 @@ def test_a_cell_that_does_something_else_is_refused(
     weight, x = shell.user_ns["model"].weight.tolist(), shell.user_ns["x"].tolist()
     assert said in message("%landscape fork at=5 steps=2 -q")
     assert (shell.user_ns["model"].weight.tolist(), shell.user_ns["x"].tolist()) == (weight, x)
+
+
+@pytest.mark.parametrize("by", ["outside", "the cell"])
+def test_a_cell_whose_learning_rate_was_set_while_it_ran_does_the_same_again(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], by: str
+) -> None:
+    first = []
+
+    def outside(optimizer: Any, *_: Any) -> None:
+        """A hand of which the cell knows nothing, and which is not there when it is run again."""
+        run = shell.user_ns["run"]
+        if run is not None and run.step in (3, 8) and run.twin is None and by == "outside":
+            first.append(run.step)
+            elsewhere(lambda: run.set_lr(0.3 / run.step))
+
+    cell = CELL
+    if by == "the cell":
+        cell = CELL.replace("    schedule.step()", "    if k in (3, 8): run.set_lr(0.3 / k)\n    schedule.step()")
+    hook = register_optimizer_step_post_hook(outside)
+    try:
+        shell.run_cell("seen, run = [], None").raise_error()
+        shell.run_cell("%%landscape -q -v run --forkable" + cell).raise_error()
+        parent, before = shell.user_ns["run"], state(shell)
+        assert [one["step"] for one in parent.commands] == [4, 9]
+        assert first == ([3, 8] if by == "outside" else [])
+        capsys.readouterr()
+        for at in (3, 4, 7, 12):
+            twin = value(shell, f"%landscape fork at={at} steps=1 every=1 -q -o")
+            assert capsys.readouterr().err == ""
+            rates = parent["lr"].sel(step=slice(0, at))["lr"].values.tolist()
+            assert by == "the cell" or twin.commands == []
+            assert twin["lr"]["lr"].values.tolist() == rates[-1:]
+            assert twin["loss"]["loss"].values[0] == parent["loss"]["loss"].sel(step=at).item()
+        assert state(shell) == before
+        assert len(parent.commands) == 2
+    finally:
+        hook.remove()

@@ -25,6 +25,8 @@ class FakeRun:
     lock: Any = field(default_factory=threading.RLock)
     notes: list[str] = field(default_factory=list)
     step: int = 0
+    ears: list[Any] = field(default_factory=list)
+    commands: list[dict[str, Any]] = field(default_factory=list)
 
     @cached_property
     def drafts(self) -> Drafts:

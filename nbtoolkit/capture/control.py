@@ -1,0 +1,252 @@
+"""What the user wants of a running loop: kept in order, carried out by the thread that trains, between two steps."""
+
+import contextlib
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from nbtoolkit.errors import LandscapeError, TrainingStopped, WatchError
+
+if TYPE_CHECKING:
+    from nbtoolkit.capture.orders import Order
+    from nbtoolkit.capture.run import Run
+    from nbtoolkit.instruments import Instrument
+
+LOOK_SECONDS = 1 / 30  # between two looks while paused
+REST_SECONDS = 1.0  # the same where nothing has to be listened to: an order rings
+MOST = 1000  # orders that wait
+KEPT = 10_000  # entries of the log
+OVER = "{name} is {state}: there is no training to act on."
+NO_STEP = "this is measured within a step, and none is being made now."
+UNKEPT = f"of the commands only the first {KEPT} are kept in the record"
+
+Answer = Callable[[bool, str], None]  # whether it was carried out; what was done, or why not
+
+
+class Pause:
+    """A thread that waits between two steps.
+
+    Args:
+        by: holds it, until it lets go.
+    """
+
+    def __init__(self, by: "Control") -> None:
+        self.by, self.began = by, perf_counter()
+        self.bell = threading.Event()
+
+
+_pauses: dict[int, Pause] = {}  # by thread
+_attentive: set[int] = set()  # the threads that are being told something, and so are not free to act
+
+
+@contextlib.contextmanager
+def attention() -> Iterator[None]:
+    """While this thread tells or hears something: what it is asked to do waits until that is over."""
+    own = threading.get_ident()
+    if own in _attentive:
+        yield
+        return
+    _attentive.add(own)
+    try:
+        yield
+    finally:
+        _attentive.discard(own)
+
+
+class Control:
+    """The orders of one run.
+
+    Args:
+        run: whose training they are about.
+    """
+
+    def __init__(self, run: "Run") -> None:
+        self.run = run
+        self.orders: deque[tuple[Order, Answer]] = deque()
+        self.holding = False  # the thread is to wait
+        self.until: int | None = None  # the step after which it is to wait
+        self.rate: Order | None = None  # what has set the learning rate last
+        self.replays = False  # the run does again what another one did, and must not wait
+        self.measured: dict[str, tuple[int, Instrument]] = {}  # on request: the last step, by name
+        self._lock = threading.Lock()
+        self._ended = False
+
+    @property
+    def pause(self) -> Pause | None:
+        """The wait under way of the thread that makes the steps of the run."""
+        steps = self.run.steps
+        return None if not _pauses or steps is None or steps.asleep else _pauses.get(steps.thread)
+
+    @property
+    def paused_since(self) -> float | None:
+        """When the run was paused, if it is."""
+        pause = self.pause
+        return None if pause is None else pause.began
+
+    def at_rest(self) -> bool:
+        """Whether this thread may act at once: it trains, and is not in a step; or the one that trained is gone."""
+        steps, own = self.run.steps, threading.get_ident()
+        if steps is None or steps.asleep or own in _attentive:
+            return False
+        return steps.thread == own or steps.thread not in sys._current_frames()
+
+    def give(
+        self, order: "Order", answer: Answer, queued: Callable[[], None] = lambda: None, *, own: bool = False
+    ) -> None:
+        """Carry an order out now if that is possible, else after the step under way.
+
+        Args:
+            order: what is wanted.
+            answer: told when it has been carried out or refused; not where this raises.
+            queued: told that it waits.
+            own: the loop itself gives it.
+
+        Raises:
+            WatchError: it can never be carried out, or could be now and failed.
+        """
+        run = self.run
+        if run.state != "watching" or run.steps is None:
+            raise WatchError(OVER.format(name=run.name, state=run.state))
+        if self.replays and order.waits:
+            return
+        order.check(run)
+        if order.at_once and self.at_rest():
+            text = order.carry_out(run, own=own)
+            if text is not None:
+                _told(answer, True, text)
+                if not own:
+                    _pass_on([run])
+                return
+        with self._lock:
+            if self._ended:
+                raise WatchError(OVER.format(name=run.name, state=run.state))
+            if len(self.orders) >= MOST:
+                raise WatchError(f"{run.name}: {MOST} commands wait already for a step to end; is one being made?")
+            _told(queued)
+            self.orders.append((order, answer))
+        pause = self.pause
+        if pause is not None:
+            pause.bell.set()
+
+    def obey(self) -> None:
+        """Carry out what waits; called between two steps by the thread that makes them.
+
+        Raises:
+            TrainingStopped: that was asked for.
+        """
+        self._carry_out()
+        if self.holding:
+            self._wait()
+
+    def close(self) -> None:
+        """The run has ended: what waits is refused."""
+        self.holding = False
+        with self._lock:
+            self._ended = True
+            left, pause = list(self.orders), self.pause
+            self.orders.clear()
+        for _, answer in left:
+            _told(answer, False, f"{self.run.name} has ended before this could be done")
+        if pause is not None:
+            pause.bell.set()
+
+    def expect(self, over: threading.Event) -> None:
+        """Wait on another thread until an order that was given is over.
+
+        Raises:
+            WatchError: the thread that would carry it out is gone.
+        """
+        while not over.wait(REST_SECONDS):
+            if self.at_rest():
+                self._carry_out()
+                if not over.is_set():
+                    raise WatchError(f"{self.run.name}: {NO_STEP}")
+
+    def log(self, what: str, text: str, old: Any = None, new: Any = None, **more: Any) -> None:
+        """Keep what was done in the record."""
+        kept = self.run.record.attrs.setdefault("commands", [])
+        if len(kept) >= KEPT:
+            self.run.note(UNKEPT)
+        else:
+            kept.append({"step": self.run.step, "what": what, "text": text, "old": old, "new": new} | more)
+
+    def _carry_out(self) -> None:
+        run, acted = self.run, False
+        for _ in range(len(self.orders)):
+            try:
+                order, answer = self.orders.popleft()
+            except IndexError:  # another thread has taken them back
+                break
+            try:
+                with attention():
+                    text = order.carry_out(run)
+            except TrainingStopped as stopped:
+                _told(answer, True, f"stopped after step {run.step}")
+                run.detach("stopped")
+                raise stopped.with_traceback(None) from None
+            except LandscapeError as error:
+                _told(answer, False, str(error))
+            except Exception as error:
+                _told(answer, False, f"{type(error).__name__}: {error}".splitlines()[0])
+            except BaseException:
+                _told(answer, False, "interrupted")
+                raise
+            else:
+                if text is None:  # it wants another step
+                    self.orders.append((order, answer))
+                    continue
+                acted = acted or text != ""
+                _told(answer, True, text)
+        if acted and (self.pause is not None or not self.holding):  # else it is told with the wait that begins
+            _pass_on([run])
+
+    def _wait(self) -> None:
+        """Do nothing but listen until let go."""
+        run, own = self.run, threading.get_ident()
+        runs = here(run)
+        pause = _pauses[own] = Pause(self)
+        _pass_on(runs)
+        try:
+            while self.holding and run.state == "watching":
+                for one in runs:
+                    one.hear()
+                    if one.control.orders and one.state == "watching":
+                        one.control._carry_out()
+                if self.holding and run.state == "watching":
+                    pause.bell.wait(LOOK_SECONDS if any(one.ears for one in runs) else REST_SECONDS)
+                    pause.bell.clear()
+        except BaseException:
+            if run.state == "watching":
+                self.log("resume", f"interrupted while paused after step {run.step}")
+            raise
+        finally:
+            self.holding = False
+            del _pauses[own]
+            for one in runs:
+                one.passed(perf_counter() - pause.began)
+            _pass_on(runs)
+
+
+def _told(tell: Callable[..., None], *what: Any) -> None:
+    """Tell whoever asked; that it cannot be told is no reason to disturb the training."""
+    with contextlib.suppress(Exception):
+        tell(*what)
+
+
+def _pass_on(runs: "list[Run]") -> None:
+    """Let what shows the runs know."""
+    for run in runs:
+        if run.steps is not None:
+            run.steps.guarded(run.report)
+
+
+def here(run: "Run") -> "list[Run]":
+    """The run, and all others whose steps this thread makes; they wait together."""
+    from nbtoolkit.capture.watch import runs_by_optimizer, watching
+
+    known = [watching(optimizer) for optimizer in list(runs_by_optimizer)]
+    others = [one for one in known if one is not None and one is not run and one.steps is not None]
+    return [run, *(one for one in others if one.steps and one.steps.belongs_here() and not one.steps.asleep)]
