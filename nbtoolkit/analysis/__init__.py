@@ -1,6 +1,7 @@
 """Dataset in, Dataset out: what can be computed from a finished or running record."""
 
 from nbtoolkit.analysis.curves import minmax, smooth
+from nbtoolkit.analysis.findings import Finding, checked, diagnose
 from nbtoolkit.analysis.growth import log_growth
 from nbtoolkit.analysis.intrinsic_dimension import objective_intrinsic_dim
 from nbtoolkit.analysis.spectra import axis_scale, density, outliers
@@ -9,6 +10,6 @@ from nbtoolkit.analysis.summary import summary
 from nbtoolkit.analysis.transfer import stability_gaps, transfer
 
 __all__ = [
-    "axis_scale", "density", "log_growth", "minmax", "objective_intrinsic_dim", "outliers", "smooth",
-    "stability_gaps", "stability_lines", "summary", "transfer",
+    "Finding", "axis_scale", "checked", "density", "diagnose", "log_growth", "minmax", "objective_intrinsic_dim",
+    "outliers", "smooth", "stability_gaps", "stability_lines", "summary", "transfer",
 ]  # fmt: skip
