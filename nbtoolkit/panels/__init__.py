@@ -40,6 +40,7 @@ FOUND = {
     frozenset({"batch_size"}): (curves,),
     frozenset({"pc"}): (curves,),
     frozenset({"fork"}): (curves,),
+    frozenset({"run"}): (curves,),
     frozenset({"quantile"}): (curves,),
     frozenset({"task_evaluated"}): (curves,),
     frozenset({"task_trained"}): (heatmap,),
@@ -80,9 +81,10 @@ def split(variables: Mapping[str, Var]) -> list[tuple[str, ...]]:
     """Names of an instrument's variables, one tuple for each panel, in the order declared.
 
     Curves and profiles with the same dims, units, scale and line share a panel; pure numbers do not, for nothing says
-    that a learning rate and a momentum can be compared, but shares along principal components do. Ritz values are
-    drawn with the weights declared after them. Every field has a panel of its own. What is the error, the line or the
-    path of another variable has none, nor have the steps of kept copies, which label the axes of others.
+    that a learning rate and a momentum can be compared, but shares along principal components do; nor do curves of
+    several runs, a panel of which is full. Ritz values are drawn with the weights declared after them. Every field has
+    a panel of its own. What is the error, the line or the path of another variable has none, nor have the steps of
+    kept copies, which label the axes of others.
     """
     alone = {name: var for name, var in variables.items() if name not in companions(variables) and name != STEPS}
     ritz = [name for name, var in alone.items() if frozenset(var.dims) == RITZ]
@@ -96,7 +98,7 @@ def split(variables: Mapping[str, Var]) -> list[tuple[str, ...]]:
 
 
 def _is_shared(var: Var) -> bool:
-    if var.training:
+    if var.training or var.dims == ("run",):
         return False
     comparable = var.units != "1" or var.dims == ("pc",)
     return find(var.dims) is table or (find(var.dims) in (curves, profile) and comparable)

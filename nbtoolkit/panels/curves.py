@@ -40,9 +40,10 @@ def columns(ds: Any, *, scale: str | None = None) -> dict[str, Any]:
         scale: of the y axis; by default what the first variable declares.
     """
     scale = _scale(ds, scale)
-    parts = []
-    for i, (name, x, y, error) in enumerate(_samples(ds)):
-        curve = _curve(x, y, error, SMOOTHING if is_smoothed(ds, name) else 0.0, scale)
+    parts, samples = [], _samples(ds)
+    plenty = any(len(y) >= PLENTY for _, _, y, _ in samples)
+    for i, (name, x, y, error) in enumerate(samples):
+        curve = _curve(x, y, error, SMOOTHING if plenty and is_smoothed(ds, name) else 0.0, scale)
         parts.append({f"{key}{i}": values for key, values in curve.items()})
     line = bands.line_of(ds)
     if line:
@@ -143,14 +144,16 @@ def _samples(ds: Any) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray | No
         shape = len(steps), math.prod(variable.shape[1:])
         error = bands.error_of(ds, name)
         errors = [None] * shape[1] if error is None else error.values.reshape(shape).T
-        curves += [(name, steps, y, e) for y, e in zip(variable.values.reshape(shape).T, errors, strict=True)]
+        for y, e in zip(variable.values.reshape(shape).T, errors, strict=True):
+            own = ~np.isnan(y) if "run" in variable.dims else slice(None)  # the steps of the others are none of a run
+            curves.append((name, steps[own], y[own], None if e is None else e[own]))
     return curves
 
 
 def _curve(x: np.ndarray, y: np.ndarray, error: np.ndarray | None, weight: float, scale: str) -> dict[str, np.ndarray]:
     kept = minmax(x, y, DRAWN)
     dots = y[kept] if len(y) <= DOTS else np.full(len(kept), np.nan)
-    curve = {"x": x[kept], "y": y[kept], "smooth": smooth(y, weight if len(y) >= PLENTY else 0.0)[kept], "dot": dots}
+    curve = {"x": x[kept], "y": y[kept], "smooth": smooth(y, weight)[kept], "dot": dots}
     return curve if error is None else curve | dict(zip(BAND, bands.ends(y[kept], error[kept], scale), strict=True))
 
 

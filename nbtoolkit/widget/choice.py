@@ -1,11 +1,14 @@
 """Which panels a run has, and which of them are open at first."""
 
+import difflib
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from nbtoolkit import instruments, panels
+from nbtoolkit.errors import LandscapeError
 from nbtoolkit.panels.look import PALETTE
 from nbtoolkit.store.columns import Columns, Record
 
@@ -84,7 +87,7 @@ def first_panels(every: list[Panel], names: Sequence[str] | None = None) -> list
     kinds: dict[str, list[Panel]] = {}
     for panel in firsts.values():
         kinds.setdefault(_kind(panel), []).append(panel)
-    kinds["asked"] = _best([panel for panel in firsts.values() if _is_asked(panel[0])])
+    kinds["asked"] = best_panels([panel for panel in firsts.values() if _is_asked(panel[0])])
     more = 0 if "own" in kinds else 1
     chosen: list[Panel] = []
     for kind, count in FIRST:
@@ -95,12 +98,27 @@ def first_panels(every: list[Panel], names: Sequence[str] | None = None) -> list
     return [panel for panel in every if panel in chosen[:MOST]]
 
 
-def _best(every: list[Panel]) -> list[Panel]:
+def best_panels(every: list[Panel]) -> list[Panel]:
     """One panel of each group."""
     best: dict[str, Panel] = {}
     for panel in sorted((one for one in every if _kind(one) in WITHIN), key=lambda one: WITHIN.index(_kind(one))):
         best.setdefault(panel[0].name, panel)
     return [panel for panel in every if panel is best.get(panel[0].name)]
+
+
+def named_groups(run: Any, names: Sequence[str]) -> list[str]:
+    """The groups of a run's record called so.
+
+    Raises:
+        LandscapeError: there is none of a name.
+    """
+    known, wanted = list(run.record.groups), [names] if isinstance(names, str) else list(names)
+    for name in wanted:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1)
+            guess = f"did you mean {near[0]!r}? " if near else ""
+            raise LandscapeError(f"run {run.name!r} has no {name!r}; {guess}It has: {', '.join(known) or 'nothing'}.")
+    return [name for name in known if name in wanted]
 
 
 def _named(every: list[Panel]) -> list[Panel]:
@@ -116,10 +134,10 @@ def _named(every: list[Panel]) -> list[Panel]:
 
 def known(columns: Columns) -> tuple[str, ...]:
     """The variables on a grid that were measured at any step."""
-    if not len(columns):
+    on_grid = [name for name, var in columns.variables.items() if panels.pictures_of(var)[0] in ON_A_GRID]
+    if not on_grid or not len(columns):
         return ()
     _, values = columns.rows()
-    on_grid = [name for name, var in columns.variables.items() if panels.pictures_of(var)[0] in ON_A_GRID]
     return tuple(name for name in on_grid if not (np.isnan(values[name][-1]).all() and np.isnan(values[name]).all()))
 
 

@@ -1,59 +1,64 @@
-"""A run as one HTML page: interactive, without kernel and network."""
+"""Runs as one HTML page: interactive, without kernel and network."""
 
-import base64
-import json
-from html import escape
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from nbtoolkit import analysis
 from nbtoolkit.errors import StoreError
-from nbtoolkit.widget import bundle, messages
+from nbtoolkit.store.columns import Record
+from nbtoolkit.widget import messages, paper
+from nbtoolkit.widget.choice import named_groups
 from nbtoolkit.widget.figures import describe
 
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; font-family: system-ui, sans-serif; }}
-body {{ margin: 12px 16px; }}
-h1 {{ font-size: 16px; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-{body}
-</body>
-</html>
-"""
-
-MOUNT = """
-for (const script of document.querySelectorAll("script.nbtk-payload")) {
-  globalThis.nbtoolkit.mountPage(script.previousElementSibling, JSON.parse(script.textContent));
-}
-"""
+FORMS = "give a run, a list of runs, or a dict of runs by label"
 
 
-def export_html(run: Any, path: str | Path) -> Path:
-    """Write a run as one self-contained page; returns its path.
+def export_html(
+    run_or_runs: Any,
+    path: str | Path,
+    *,
+    panels: Sequence[str] | None = None,
+    text: str | None = None,
+    title: str | None = None,
+) -> Path:
+    """Write runs as one self-contained page; returns its path.
+
+    The page has the linked panels of the Board, needs neither kernel nor network, and names what made it. Of several
+    runs each has a Board of its own; for their curves in one picture export the overlay that `show` makes of them.
 
     Args:
-        run: a run being watched, finished, or opened from a file.
+        run_or_runs: a run being watched, finished, or opened from a file; a list of them; or a dict of them, whose keys
+            are written above each.
         path: of the page; an existing one is replaced.
+        panels: instruments and logged values shown, all others being left out of the page; by default everything
+            measured is in it, and the reader chooses.
+        text: your own words above the runs; an empty line begins a paragraph.
+        title: of the page; by default the labels of the runs, or their names.
 
     Raises:
+        TypeError: it is no run, or text and title are no text.
+        LandscapeError: a run has nothing of a name in ``panels``.
         StoreError: the page cannot be written there.
     """
-    with run.lock:
-        status = messages.status_head(run.status())
-        panels = describe(run.record)
-        snapshot = messages.pack(messages.reset(run.record, {}, 1, status))
-    body = scripts() + figure_of_run(panels, snapshot) + mount()
+    labelled = _labelled(run_or_runs)
+    for word, value in {"text": text, "title": title}.items():
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"export_html() got a {type(value).__name__} as {word}; it needs text.")
+    heading = title or ", ".join(dict.fromkeys(label or run.name for label, run in labelled))
+    body = [paper.paragraphs(text or "")]
+    for label, run in labelled:
+        heading_of_one = f"<h2>{paper.name(label)}</h2>" if label else ""
+        body += [heading_of_one, paper.interventions(len(run.commands)), _board(run, panels)]
+    made = f"nbtoolkit {version('nbtoolkit-landscape')}, {date.today().isoformat()}"
+    page = paper.page(heading, "\n".join(filter(None, body)), made)
     path = Path(path)
     try:
-        path.write_text(PAGE.format(title=escape(run.name), body=body), encoding="utf-8")
+        path.write_text(page, encoding="utf-8", errors="replace")
     except OSError as error:
         raise StoreError(
             f"The page cannot be written to {path}: {error.strerror or error}; choose another path."
@@ -61,42 +66,40 @@ def export_html(run: Any, path: str | Path) -> Path:
     return path
 
 
-def scripts() -> str:
-    """What a page needs once: BokehJS, kept apart from any other on the page, and our bundle."""
-    slot = json.dumps(f"nbtoolkit:bokeh:{bundle.BOKEH_VERSION}")
-    bokeh = (
-        f"(function () {{ const root = {{}}; (function () {{{bundle.bokeh_js()}\n}}).call(root); "
-        f"globalThis[{slot}] = Promise.resolve(root.Bokeh); }})();"
-    )
-    return f'<script>{_script(bokeh)}</script>\n<script type="module">{_script(bundle.board_js())}</script>\n'
+def _labelled(runs: Any) -> list[tuple[str, Any]]:
+    """Runs with what is written above each."""
+    if isinstance(runs, Mapping):
+        found = [(str(label), run) for label, run in runs.items()]
+    elif isinstance(runs, Sequence) and not isinstance(runs, str):
+        found = [("", run) for run in runs]
+    else:
+        found = [("", runs)]
+    wrong = [run for _, run in found if not hasattr(run, "record")]
+    if wrong or not found:
+        got = f"a {type(wrong[0]).__name__}" if wrong else "no run"
+        raise TypeError(f"export_html() got {got}; {FORMS}.")
+    return found
 
 
-def figure_of_run(panels: str, snapshot: bytes) -> str:
-    """One run on a page: a place for its Board, and its data.
-
-    Args:
-        panels: what `describe` gives.
-        snapshot: a packed message with all rows.
-    """
-    return _carried({"panels": json.loads(panels), "snapshot": base64.b64encode(snapshot).decode()})
-
-
-def figure_alone(drawing: str) -> str:
-    """One Bokeh figure on a page: a place for it, and its document as JSON text."""
-    return _carried({"drawing": drawing})
+def _board(run: Any, panels: Sequence[str] | None) -> str:
+    """A place for the Board of a run, and all that it shows."""
+    with run.lock:
+        names = None if panels is None else named_groups(run, panels)
+        record = run.record if names is None else _part(run.record, names)
+        told = {"commands": messages.commands_head(run.commands), "findings": _findings(run)}
+        message = messages.reset(record, {}, 1, messages.status_head(run.status(), run.name), told=told)
+        return paper.board(describe(record, names), *message)
 
 
-def _carried(payload: dict[str, Any]) -> str:
-    # In JSON a "<" can be written otherwise, so that no name in it can end the script.
-    text = json.dumps({"version": bundle.BOKEH_VERSION, **payload}).replace("<", "\\u003c")
-    return f'<div class="nbtk-run"></div><script type="application/json" class="nbtk-payload">{text}</script>\n'
+def _part(record: Record, names: Sequence[str]) -> Record:
+    part = copy.copy(record)
+    part.groups = {name: columns for name, columns in record.groups.items() if name in names}
+    return part
 
 
-def mount() -> str:
-    """The call that brings all runs on a page to life."""
-    return f'<script type="module">{MOUNT}</script>\n'
-
-
-def _script(source: str) -> str:
-    """A script as it can stand inside a page."""
-    return source.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+def _findings(run: Any) -> list[dict[str, Any]]:
+    """What the record shows that a reader should know."""
+    try:
+        return [asdict(finding) for finding in analysis.diagnose(run.record)]
+    except Exception:  # a rule that fails on an odd record is no reason to write no page
+        return []

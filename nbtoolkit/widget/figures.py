@@ -13,6 +13,7 @@ from bokeh.embed import json_item
 from bokeh.models import ColumnDataSource
 
 from nbtoolkit import panels
+from nbtoolkit.analysis.overlay import Overlaid, block
 from nbtoolkit.panels.copies import STEPS
 from nbtoolkit.panels.look import colour, unit_label
 from nbtoolkit.store.columns import Columns, Record
@@ -64,7 +65,7 @@ def describe(record: Record, names: Sequence[str] | None = None) -> str:
 
 def shape(record: Record) -> tuple:
     """What `describe` depends on; while it is equal, so is the description."""
-    return tuple(
+    return getattr(record, "generation", 0), *(
         (name, tuple(columns.variables), tuple(tuple(labels) for labels in columns.labels.values()), known(columns))
         for name, columns in list(record.groups.items())
     )
@@ -89,6 +90,12 @@ def title(panel: Panel) -> str:
     return " · ".join(dict.fromkeys(columns.variables[name].long_name for name in names))
 
 
+def panel_id(panel: Panel) -> str:
+    """What a panel is called among those of its run."""
+    columns, module, names = panel
+    return f"{columns.name}/{names[0]}" + (f"/{name_of(module)}" if module in SECOND else "")
+
+
 def _panel(columns: Columns, module: ModuleType, names: tuple[str, ...]) -> dict[str, Any]:
     kind, var = name_of(module), columns.variables[names[0]]
     sizes = [len(columns.labels[dim]) for dim in var.dims]
@@ -104,7 +111,7 @@ def _panel(columns: Columns, module: ModuleType, names: tuple[str, ...]) -> dict
     count = max(1, len(lines)) if module in SEVERAL else 1
     definition = [str(columns.attrs.get("definition", "")).strip(), getattr(module, "NOTE", "")]
     return {
-        "id": f"{columns.name}/{names[0]}" + (f"/{kind}" if module in SECOND else ""),
+        "id": panel_id((columns, module, names)),
         "group": columns.name,
         "kind": kind,
         "title": title((columns, module, names)),
@@ -177,12 +184,14 @@ def _line(columns: Columns, name: str, place: int) -> dict[str, Any]:
     if isinstance(line, str):
         reference = columns.variables.get(line)
         line = {"key": f"{columns.name}/{line}", "column": 0, "label": reference.long_name} if reference else None
-    return {
-        "key": f"{columns.name}/{name}",
-        "column": place,
-        "error": {"key": f"{columns.name}/{var.error}", "column": place} if error else None,
-        "line": line,
-    }
+    return {**_place(columns, name, place), "error": _place(columns, var.error, place) if error else None, "line": line}
+
+
+def _place(columns: Columns, name: str, place: int) -> dict[str, Any]:
+    """Where a browser finds one value of the rows of a variable; in an overlay each has rows of its own."""
+    if isinstance(columns, Overlaid):
+        return {"key": f"{block(columns.name, place)}/{name}", "column": 0}
+    return {"key": f"{columns.name}/{name}", "column": place}
 
 
 @cache

@@ -2,17 +2,21 @@
 
 import base64
 import copy
+import re
 from typing import Any
 
 from nbconvert.exporters import HTMLExporter
 from nbformat import NotebookNode
 
-from nbtoolkit.widget.export import figure_alone, figure_of_run, mount, scripts
+from nbtoolkit.widget import paper, payload
 
 STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
 BOARD = "nbtoolkit.widget.board.Board"
 DRAWING = "nbtoolkit.widget.drawing.Drawing"
+
+REMOTE_IMAGE = re.compile(r"!\[([^\]]*)\]\(https?://[^)]*\)")  # of Markdown; a badge, for one
+STYLE = f"<style>{paper.PRINT}</style>\n"
 
 # What JupyterLab's template would load from elsewhere is left out.
 TEMPLATE = """
@@ -46,12 +50,14 @@ class LandscapeExporter(HTMLExporter):
         drawn = [name for cell in nb.cells for name in _place_drawings(cell, drawings)]
         shown = {board["uid"] for cell in nb.cells for board in _place(cell, boards)}
         for cell in nb.cells:
+            if cell.cell_type == "markdown":  # what would ask the network is named instead
+                cell.source = REMOTE_IMAGE.sub(r"\1", cell.source)
             if cell.cell_type == "code":
                 cell.outputs = [out for out in cell.outputs if not _stands_in_for(out, shown)]
         html, resources = super().from_notebook_node(nb, resources, **kw)
         if shown or drawn:
             head, end, tail = html.rpartition("</body>")
-            html = head + scripts() + mount() + end + tail
+            html = head + STYLE + paper.scripts() + paper.mount() + end + tail
         return html, resources
 
 
@@ -61,14 +67,15 @@ def notebook_html(nb: NotebookNode) -> str:
 
 
 def saved_boards(nb: NotebookNode) -> dict[str, dict[str, Any]]:
-    """The Boards saved in a notebook that hold data, by model: their ``uid``, ``panels`` and ``snapshot``."""
+    """The Boards saved in a notebook that hold data, by model: ``uid``, ``panels``, ``arrangement``, ``snapshot``."""
     models = nb.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
     boards = {}
     for name, model in models.items():
         state = model.get("state", {})
         data = [buffer["data"] for buffer in model.get("buffers", []) if buffer["path"] == ["snapshot"]]
         if state.get("_anywidget_id") == BOARD and data and data[0]:
-            boards[name] = {"uid": state["uid"], "panels": state["panels"], "snapshot": base64.b64decode(data[0])}
+            kept = {key: state.get(key, "") for key in ("uid", "panels", "arrangement")}
+            boards[name] = {**kept, "snapshot": base64.b64decode(data[0])}
     return boards
 
 
@@ -86,7 +93,7 @@ def _place_drawings(cell: NotebookNode, drawings: dict[str, str]) -> list[str]:
         name = out.get("data", {}).get(VIEW, {}).get("model_id")
         if name in drawings:
             placed.append(name)
-            out.data = NotebookNode({"text/html": figure_alone(drawings[name])})
+            out.data = NotebookNode({"text/html": paper.drawing(drawings[name])})
     return placed
 
 
@@ -98,7 +105,8 @@ def _place(cell: NotebookNode, boards: dict[str, dict[str, Any]]) -> list[dict[s
         board = boards.get(data.pop(VIEW, {}).get("model_id"))
         if board:
             placed.append(board)
-            out.data = NotebookNode({"text/html": figure_of_run(board["panels"], board["snapshot"])})
+            message = payload.unpack_snapshot(board["snapshot"])
+            out.data = NotebookNode({"text/html": paper.board(board["panels"], *message, board["arrangement"])})
     return placed
 
 

@@ -1,7 +1,6 @@
 """A still picture of a run, for readers that run no scripts: mail, diffs, GitHub, a notebook saved without state."""
 
 import base64
-import io
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -25,7 +24,7 @@ from nbtoolkit.panels import (
     trajectory,
 )
 from nbtoolkit.panels.look import INK, colour, unit_label
-from nbtoolkit.widget import stills
+from nbtoolkit.widget import printing, stills
 from nbtoolkit.widget.choice import all_panels, first_panels, has_labels
 from nbtoolkit.widget.figures import part, title
 
@@ -59,10 +58,6 @@ def picture(run: Any, names: Sequence[str] | None = None) -> bytes | None:
 
     Of groups named, landscapes are drawn as surfaces too: nobody can open them in a picture.
     """
-    # Not pyplot: it would touch the user's figures and settings.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     every = all_panels(run.record)
     first = first_panels(every, names)
     planes = [(columns, surface, drawn) for columns, module, drawn in first if module is landscape and names]
@@ -71,23 +66,31 @@ def picture(run: Any, names: Sequence[str] | None = None) -> bytes | None:
         return None
     across = min(COLUMNS, len(shown))
     down = -(-len(shown) // across)
-    fig = Figure(figsize=(across * INCHES[0], down * INCHES[1]), dpi=DPI, layout="constrained", facecolor="white")
-    canvas = FigureCanvasAgg(fig)
+    figure = printing.blank((across * INCHES[0], down * INCHES[1]), DPI)
+    for place, panel in enumerate(shown, 1):
+        columns, module, drawn = panel
+        draw(figure.add_subplot(down, across, place), module, part(columns, drawn), title(panel))
+    return printing.as_bytes(figure, "png", DPI)
+
+
+def draw(axes: Any, module: Any, ds: Any, heading: str) -> None:
+    """One panel in its axes.
+
+    Args:
+        axes: of matplotlib.
+        module: of the panel.
+        ds: its variables, with what belongs to them.
+        heading: above it.
+    """
     pictures = {
         curves: _curves, heatmap: _field, spectrum: _spectrum, evolution: _evolution, landscape: stills.landscape,
         surface: stills.surface, profile: stills.profile, matrix: stills.matrix, trajectory: stills.trajectory,
         gap: stills.gap, scree: stills.scree,
     }  # fmt: skip
-    for place, panel in enumerate(shown, 1):
-        columns, module, names = panel
-        axes = fig.add_subplot(down, across, place)
-        axes.set_xlabel("step", fontsize=7)
-        pictures.get(module, _table)(axes, part(columns, names), module)
-        axes.set_title(title(panel), fontsize=8, loc="left", fontweight="bold")
-        _quiet(axes)
-    out = io.BytesIO()
-    canvas.print_png(out)
-    return out.getvalue()
+    axes.set_xlabel("step", fontsize=7)
+    pictures.get(module, _table)(axes, ds, module)
+    axes.set_title(heading, fontsize=8, loc="left", fontweight="bold")
+    _quiet(axes)
 
 
 def _curves(axes: Any, ds: Any, module: Any) -> None:

@@ -70,7 +70,7 @@ def test_a_saved_notebook_becomes_a_page_with_its_figure():
     page = notebook_html(nb)
     assert [payload["drawing"] for payload in payloads(page)] == [drawing.drawing]
     assert payloads(page)[0]["version"] == bundle.BOKEH_VERSION
-    assert page.count('globalThis["nbtoolkit:bokeh:') == 1
+    assert page.count('class="nbtk-bokeh"') == 1
     assert not FETCHES.search(page)
     assert json.dumps(nb) == before
 

@@ -1,0 +1,98 @@
+"""One panel as an image file, drawn with matplotlib as it stands on the Board."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nbtoolkit.errors import LandscapeError, StoreError
+from nbtoolkit.panels import curves, evolution, gap, heatmap
+from nbtoolkit.panels.look import INK
+from nbtoolkit.widget import printing
+from nbtoolkit.widget.choice import Panel, all_panels, best_panels, has_labels
+from nbtoolkit.widget.figures import panel_id, part, title
+from nbtoolkit.widget.picture import draw
+
+SUFFIXES = (".png", ".svg")
+ALONG_STEPS = (curves, heatmap, evolution, gap)  # a step is a place in them; others show one step at a time
+
+
+def export_image(
+    run: Any,
+    name: str,
+    path: str | Path,
+    *,
+    step: int | None = None,
+    size: tuple[float, float] = (4.8, 3.2),
+    dpi: float = 200,
+) -> Path:
+    """Write one panel of a run as a PNG or SVG; returns its path.
+
+    Args:
+        run: a run being watched, finished, or opened from a file.
+        name: an instrument or logged value, whose best panel is drawn; one of its outputs, as ``"norm"`` or
+            ``"grad_norm/norm"``; or the name of a panel, such as ``"landscape_slice/loss_slice/surface"``.
+        path: ends in ``.png`` or ``.svg``; an existing file is replaced.
+        step: the last measurement at or before this step is shown; on curves the step is marked. By default the last.
+        size: width and height in inches.
+        dpi: pixels to an inch, of a PNG.
+
+    Raises:
+        LandscapeError: the file is of another kind, size and dpi are not positive, or the run has nothing of that name,
+            or nothing measured by that step.
+        StoreError: the file cannot be written there.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise LandscapeError(f"export_image() got {path.name!r}; it writes files that end in .png or .svg.")
+    if not all(np.isfinite(value) and value > 0 for value in (*size, dpi)):
+        raise LandscapeError(f"export_image() got size={size} and dpi={dpi}; it needs positive inches and pixels.")
+    with run.lock:
+        panel = _named(run, name)
+        columns, module, names = panel
+        if not has_labels(panel) or not len(columns):
+            raise LandscapeError(f"{name!r} of run {run.name!r} has no measurement yet; train on, or measure it.")
+        ds, heading = part(columns, names), title(panel)
+        if step is not None and module not in ALONG_STEPS:
+            ds = _until(ds, step, name)
+            heading += f", step {int(ds['step'][-1])}"
+        figure = printing.blank(size, dpi)
+        axes = figure.add_subplot()
+        draw(axes, module, ds, heading)
+        if step is not None and module in ALONG_STEPS:
+            axes.axvline(step, color=INK, linewidth=0.8, linestyle="--")
+    try:
+        path.write_bytes(printing.as_bytes(figure, path.suffix.lower()[1:], dpi))
+    except OSError as error:
+        raise StoreError(
+            f"The image cannot be written to {path}: {error.strerror or error}; choose another path."
+        ) from error
+    return path
+
+
+def _named(run: Any, name: str) -> Panel:
+    """The panel meant by a name."""
+    every = all_panels(run.record)
+    of_group = [panel for panel in every if panel[0].name == name]
+    found = [
+        *[panel for panel in every if panel_id(panel) == name],
+        *best_panels(of_group), *of_group,
+        *[panel for panel in every if name in (*panel[2], *(f"{panel[0].name}/{output}" for output in panel[2]))],
+    ]  # fmt: skip
+    if found:
+        return found[0]
+    groups = list(dict.fromkeys(columns.name for columns, _, _ in every))
+    words = [*groups, *(word for panel in every for word in (*panel[2], panel_id(panel)))]
+    near = difflib.get_close_matches(str(name), words, 1)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    raise LandscapeError(f"run {run.name!r} has no {name!r}; {guess}It has: {', '.join(groups) or 'nothing'}.")
+
+
+def _until(ds: Any, step: int, name: str) -> Any:
+    """The rows at or before a step."""
+    rows = int(np.searchsorted(ds["step"].values, step, side="right"))
+    if not rows:
+        first = int(ds["step"][0])
+        raise LandscapeError(f"{name!r} was not measured by step {step}; its first measurement is of step {first}.")
+    return ds.isel(step=slice(0, rows))
