@@ -1,73 +1,95 @@
 import type { Bokeh } from "./bokeh";
-import { Card, type Host, stepText } from "./card";
-import { PLENTY } from "./curves";
-import { button, element } from "./dom";
+import { type Card, stepText } from "./card";
+import { Chooser } from "./chooser";
+import { Cockpit } from "./cockpit";
+import { element } from "./dom";
+import { Grid, type Owner } from "./grid";
 import { Pace } from "./pace";
+import type { Ends } from "./plane";
+import { Reader } from "./reader";
+import { Scrubber } from "./scrubber";
 import type { Session } from "./session";
+import { keepKeys } from "./shortcuts";
+import { Smoothing } from "./smoothing";
 import { StatusLine } from "./status";
 import { STYLE } from "./style";
 import { onThemeChange } from "./theme";
-import type { PanelSpec } from "./types";
+import type { Command, PanelSpec } from "./types";
 
-const SMOOTHING = 1 / 3; // of the slider, which gives a weight of 0.9
-
-/** Weight of the moving average for a place of the slider: 0, then 0.9 at a third, 0.99, 0.999. */
-export const weightOf = (place: number): number => 1 - 10 ** (-3 * place);
+const SHARE = 4; // ms of a frame for filling figures; their painting comes on top
 
 /** The Board on the page: status line, tools, and a grid of panels that are drawn while in sight. */
-export class Board implements Host {
+export class Board implements Owner {
   readonly root = element("div", { class: "nbtk-board", role: "region", "aria-label": "training run" });
-  private readonly status = new StatusLine();
-  /** For those who walk along the steps by keyboard and listen. */
-  private readonly pointed = element("span", { class: "nbtk-pointed", "aria-live": "polite" });
-  private readonly chips = element("div", { class: "nbtk-chips", role: "group", "aria-label": "panels" });
-  private readonly chooser = button("", "choose the panels shown", () => this.choose());
-  private readonly grid = element("div", { class: "nbtk-grid" });
-  private readonly cards = new Map<string, Card>();
-  private readonly choice = new Map<string, boolean>();
-  private readonly pending = new Set<Card>();
-  private readonly pace = new Pace(() => this.drawAll());
-  private readonly sight: IntersectionObserver;
-  private readonly ends: (() => void)[] = [];
-  private weight = weightOf(SMOOTHING);
-  private step: number | null = null;
+  readonly reader: Reader;
+  readonly grid: Grid;
   pinned: string | null = null;
-  private bokeh: Bokeh | null = null;
+  private readonly status = new StatusLine();
+  private readonly cockpit: Cockpit;
+  /** For those who walk along the steps and move panels by keyboard, and listen. */
+  private readonly said = element("span", { class: "nbtk-pointed", "aria-live": "polite" });
+  private readonly chooser = new Chooser(
+    (spec, on) => this.choose(spec, on),
+    () => this.resetLayout(),
+  );
+  private readonly smoothing = new Smoothing(() => this.refresh());
+  private readonly scrubber: Scrubber;
+  private readonly pending = new Set<Card>();
+  private batch: Card[] = [];
+  private readonly pace = new Pace(() => this.drawSome());
+  private readonly ends: (() => void)[] = [];
+  private recalled = false;
 
   constructor(
     private readonly session: Session,
     loading: Promise<Bokeh>,
   ) {
-    const style = element("style", {}, STYLE);
-    const top = element(
-      "div",
-      { class: "nbtk-top" },
-      this.status.root,
-      this.pointed,
-      element("div", { class: "nbtk-tools" }, this.slider(), this.chooser),
-    );
-    this.root.append(style, top, this.status.notes, this.chips, this.grid);
-    this.choose();
-    this.sight = new IntersectionObserver((entries) => this.seen(entries), { rootMargin: "100px" });
+    this.reader = new Reader(() => session.span());
+    this.grid = new Grid(session, this);
+    this.cockpit = new Cockpit(session, (step, group) => this.go(step, group));
+    this.scrubber = new Scrubber(session, this.reader, {
+      hold: (step) => this.show(step),
+      look: (window) => this.look(window),
+      inSight: () => this.grid.all().some((card) => card.visible),
+    });
+    const tools = element("div", { class: "nbtk-tools" }, this.smoothing.root, this.chooser.opener);
+    const top = element("div", { class: "nbtk-top" }, this.status.root, this.said, tools);
+    const strips = [this.status.notes, this.cockpit.root, this.chooser.root, this.scrubber.root];
+    this.root.append(element("style", {}, STYLE), top, ...strips, this.grid.root);
+    this.root.addEventListener("keydown", (event) => this.escape(event));
     this.ends.push(
+      keepKeys(this.root),
       session.onData(() => this.refresh()),
-      session.onPanels(() => this.arrange()),
+      session.onPanels(() => this.grid.arrange()),
       onThemeChange(() => this.repaint()),
-      () => this.sight.disconnect(),
       () => this.pace.stop(),
+      () => this.scrubber.dispose(),
+      () => this.cockpit.dispose(),
+      () => this.grid.dispose(),
     );
-    this.arrange();
+    this.grid.arrange();
     this.refresh();
     loading.then(
-      (bokeh) => this.start(bokeh),
-      (error) => this.grid.replaceChildren(`The figures could not be loaded: ${error}`),
+      (bokeh) => this.grid.start(bokeh),
+      (error) => this.grid.root.replaceChildren(`The figures could not be loaded: ${error}`),
     );
   }
 
   dispose(): void {
     for (const end of this.ends) end();
-    for (const card of this.cards.values()) card.dispose();
     this.root.remove();
+  }
+
+  get commands(): Command[] {
+    return this.session.commands;
+  }
+
+  get runName(): string {
+    return this.session.status?.name ?? "";
+  }
+
+  say(text: string): void {
+    this.said.textContent = text;
   }
 
   dirty(card: Card): void {
@@ -75,131 +97,140 @@ export class Board implements Host {
     this.pace.ask();
   }
 
-  painted(): void {
-    this.pace.painted();
-    if (this.step !== null) for (const card of this.cards.values()) card.mark(this.step);
+  dropped(card: Card): void {
+    this.pending.delete(card);
   }
 
-  point(at: number | null): void {
-    const [first, last] = this.session.span();
-    const step = at === null ? null : Math.min(last, Math.max(first, at));
-    this.step = step;
-    this.pointed.textContent = step === null ? "" : stepText(step);
-    for (const card of this.cards.values()) card.mark(step);
+  painted(card: Card): void {
+    this.pace.painted();
+    card.standLines();
+  }
+
+  arranged(panels: PanelSpec[], shown: PanelSpec[]): void {
+    this.chooser.show(panels, shown);
+  }
+
+  /** The reader points at a step, or at none. */
+  point(step: number | null): void {
+    const before = this.reader.pointed;
+    this.reader.point(step);
+    const { pointed } = this.reader;
+    if (pointed !== before) this.say(pointed === null ? "" : stepText(pointed));
+    this.mark();
+  }
+
+  /** Keep a step that all panels show, or go back to now. */
+  hold(step: number | null): void {
+    this.scrubber.player.stop();
+    const before = this.reader.held;
+    this.show(step);
+    const { held } = this.reader;
+    if (held !== before) this.say(held === null ? "back to now" : `showing ${stepText(held)}`);
+  }
+
+  /** Show some steps only, or all. */
+  look(window: Ends | null): void {
+    if (!this.reader.look(window)) return;
+    this.grid.layout.range = this.reader.window;
+    this.grid.layout.run = this.runName;
+    this.grid.keep();
+    this.refresh();
   }
 
   pin(task: string): void {
     this.pinned = this.pinned === task ? null : task;
-    this.pointed.textContent = this.pinned === null ? "no task in front" : `${task} in front`;
-    for (const card of this.cards.values()) this.dirty(card);
+    this.say(this.pinned === null ? "no task in front" : `${task} in front`);
+    for (const card of this.grid.all()) this.dirty(card);
   }
 
-  private start(bokeh: Bokeh): void {
-    this.bokeh = bokeh;
-    for (const card of this.cards.values()) void card.embed(bokeh, this.session.description.figures);
+  /** Hold a step and bring a panel of a group of the record into view. */
+  go(step: number, group: string | null): void {
+    const panel = this.session.description.panels.find((spec) => spec.group === group);
+    const card = () => this.grid.shown.find((one) => one.spec.group === group);
+    if (panel && !card()) this.choose(panel, true);
+    this.hold(step);
+    card()?.root.scrollIntoView({ block: "nearest" });
+    card()?.root.focus({ preventScroll: true });
+  }
+
+  /** Draw the panels out of sight too: paper shows them all. */
+  drawEverything(): void {
+    for (const card of this.grid.all()) this.draw(card);
   }
 
   private refresh(): void {
+    this.recall();
     this.status.show(this.session.status, this.session.gone);
-    for (const card of this.cards.values()) this.pending.add(card);
+    this.cockpit.show();
+    this.scrubber.show();
+    for (const card of this.grid.all()) this.pending.add(card);
     this.pace.ask();
   }
 
-  private drawAll(): void {
-    const span = this.session.span();
-    for (const card of this.pending) {
-      if (!card.visible) continue;
-      this.pending.delete(card);
-      card.draw(this.weight, span);
-      card.mark(this.step);
+  /** Draw some of what waits; whether more of it is left for the next frame. */
+  private drawSome(): boolean {
+    if (!this.batch.length) this.batch = [...this.pending].filter((card) => card.visible);
+    const end = performance.now() + SHARE;
+    while (this.batch.length) {
+      const card = this.batch.shift()!;
+      if (this.pending.delete(card)) this.draw(card);
+      if (performance.now() > end) break;
     }
+    if (this.batch.length) return true;
+    if ([...this.pending].some((card) => card.visible)) this.pace.ask();
+    return false;
   }
 
-  private seen(entries: IntersectionObserverEntry[]): void {
-    for (const entry of entries) {
-      const card = [...this.cards.values()].find((one) => one.root === entry.target);
-      if (card) card.visible = entry.isIntersecting;
-    }
-    this.pace.ask();
+  private draw(card: Card): void {
+    card.draw(this.smoothing.weight, this.session.span());
+    card.mark();
+  }
+
+  /** Show a step in all panels until another is, or now. */
+  private show(step: number | null): void {
+    this.reader.hold(step);
+    this.mark();
+  }
+
+  /** The step pointed at and held, in the panels that can be seen. */
+  private mark(): void {
+    this.scrubber.show();
+    for (const card of this.grid.all()) if (card.visible) card.mark();
+  }
+
+  private escape(event: KeyboardEvent): void {
+    if (event.key !== "Escape" || (this.reader.held === null && !this.scrubber.player.playing)) return;
+    this.hold(null);
+    event.preventDefault();
+    event.stopPropagation();
   }
 
   private repaint(): void {
     // The page sets its variables after it has marked itself dark or light.
     setTimeout(() => {
-      for (const card of this.cards.values()) card.paint();
+      for (const card of this.grid.all()) card.paint();
     }, 50);
   }
 
-  /** Cards for the panels that are to be shown, in their order; those that stay are left alone. */
-  private arrange(): void {
-    const { panels, figures } = this.session.description;
-    // A panel that was shown stays until the reader hides it.
-    const wanted = panels.filter(
-      (spec) => this.choice.get(spec.id) ?? (spec.shown || this.cards.has(spec.id)),
-    );
-    for (const [id, card] of this.cards) {
-      const spec = wanted.find((one) => one.id === id);
-      if (spec && (sameCurves(spec, card.spec) || card.adopt(spec))) continue;
-      this.sight.unobserve(card.root);
-      this.pending.delete(card);
-      card.dispose();
-      this.cards.delete(id);
-    }
-    wanted.forEach((spec, i) => {
-      let card = this.cards.get(spec.id);
-      if (!card) {
-        card = new Card(spec, this.session.store, this);
-        this.cards.set(spec.id, card);
-        if (this.bokeh) void card.embed(this.bokeh, figures);
-        this.sight.observe(card.root);
-      }
-      if (this.grid.children[i] !== card.root)
-        this.grid.insertBefore(card.root, this.grid.children[i] ?? null);
-    });
-    this.chips.replaceChildren(...panels.map((spec) => this.chip(spec, wanted.includes(spec))));
-    this.chooser.textContent = `panels ${wanted.length} of ${panels.length}`;
+  private choose(spec: PanelSpec, on: boolean): void {
+    this.grid.choose(spec, on);
+    this.refresh();
   }
 
-  /** Open the list of panels, or close it. */
-  private choose(): void {
-    this.chips.hidden = !this.chips.hidden;
-    this.chooser.setAttribute("aria-expanded", String(!this.chips.hidden));
+  private resetLayout(): void {
+    this.grid.reset();
+    this.look(null);
+    this.refresh();
   }
 
-  private chip(spec: PanelSpec, on: boolean): HTMLButtonElement {
-    const chip = button(spec.title, `${on ? "hide" : "show"} ${spec.title}`, () => {
-      this.choice.set(spec.id, !on);
-      this.arrange();
-      this.refresh();
-      const same = [...this.chips.children].find((one) => (one as HTMLElement).dataset.chip === spec.id);
-      (same as HTMLElement | undefined)?.focus();
-    });
-    chip.setAttribute("aria-pressed", String(on));
-    chip.dataset.chip = spec.id;
-    return chip;
-  }
-
-  private slider(): HTMLElement {
-    const range = { type: "range", min: "0", max: "1", step: "0.01", value: String(SMOOTHING) };
-    const input = element("input", { ...range, "aria-label": "smoothing" });
-    const value = element("output", {}, this.weight.toFixed(3));
-    input.addEventListener("input", () => {
-      this.weight = weightOf(Number(input.value));
-      value.textContent = this.weight.toFixed(3);
-      this.refresh();
-    });
-    const meaning = `Weight of the exponential moving average, for curves of ${PLENTY} samples or more; the faint line is as measured`;
-    return element("label", { class: "nbtk-slider", title: meaning }, "smoothing ", input, value);
+  /** The steps that were in view of this run; of another run they mean nothing. */
+  private recall(): void {
+    if (this.recalled || this.session.store.first() === null) return;
+    this.recalled = true;
+    const { layout } = this.grid;
+    const [first, last] = this.session.span();
+    const [from, to] = layout.range ?? [0, -1];
+    if (layout.run === this.runName && from >= first && to <= last) this.reader.look(layout.range);
+    else layout.range = null;
   }
 }
-
-function sameCurves(one: PanelSpec, other: PanelSpec): boolean {
-  return (
-    one.lines.length === other.lines.length &&
-    gridOf(one) === gridOf(other) &&
-    one.lines.every((line, i) => line.label === other.lines[i]!.label)
-  );
-}
-
-const gridOf = ({ sizes, dims, coords, path, steps }: PanelSpec) =>
-  JSON.stringify([sizes, dims, coords, path, steps]);

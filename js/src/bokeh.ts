@@ -22,11 +22,19 @@ export interface Range extends BokehModel {
   end: number;
 }
 
+/** A figure painted apart from the page. */
+export interface Layer {
+  canvas: HTMLCanvasElement | SVGElement;
+  pixel_ratio: number;
+  bbox: { width: number; height: number };
+}
+
 export interface PlotView {
   model: BokehModel & { height: number; document: { all_models: Set<BokehModel> } };
   frame: { bbox: { left: number; top: number; width: number; height: number } };
   canvas_view: { events_el: HTMLElement };
   repainted: Signal;
+  export(kind: "png" | "svg"): Layer;
 }
 
 export interface Bokeh {

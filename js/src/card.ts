@@ -1,80 +1,107 @@
 import type { Bokeh } from "./bokeh";
-import { button, element } from "./dom";
-import { drag } from "./drag";
+import { CardTools } from "./cardtools";
+import { element } from "./dom";
 import { whole } from "./format";
+import { Marks } from "./marks";
 import { Plot } from "./panel";
 import { explanation, type Picture } from "./picture";
 import { pictureOf } from "./pictures";
-import { stepsOf } from "./reading";
+import type { Ends } from "./plane";
+import { Pointing } from "./pointing";
+import type { Reader } from "./reader";
+import { saveImage } from "./saving";
 import type { Store } from "./store";
-import type { Description, PanelSpec, Scale } from "./types";
+import { themeOf } from "./theme";
+import type { Command, Description, PanelSpec, Scale } from "./types";
 
-const TURN = 12; // pixels that an arrow key stands for
-const STILL = 4; // pixels that a pointer may move in a click
+/** What the reader may do with a card among others. */
+export interface Arrangement {
+  enlarge(card: Card, large: boolean): void;
+  hide(card: Card): void;
+  /** Change places with the card so many places further on. */
+  shift(card: Card, by: number): void;
+  /** Take the place of another card. */
+  place(card: Card, at: Card): void;
+}
 
-/** What a card tells the Board. */
+/** What a card tells the Board, and asks of it. */
 export interface Host {
-  /** Draw me when there is time. */
-  dirty(card: Card): void;
+  readonly reader: Reader;
   /** The task that the reader keeps in front. */
   readonly pinned: string | null;
+  readonly commands: Command[];
+  /** Of the run, in the names of images. */
+  readonly runName: string;
+  /** Draw me when there is time. */
+  dirty(card: Card): void;
+  /** A figure was painted. */
+  painted(card: Card): void;
   /** Keep a task in front, or no longer. */
   pin(task: string): void;
   /** The reader points at a step, or at none. */
   point(step: number | null): void;
-  /** A figure was painted. */
-  painted(): void;
+  /** Keep a step that all panels show, or go back to now. */
+  hold(step: number | null): void;
+  /** Show some steps only, or all. */
+  look(window: Ends | null): void;
+  readonly grid: Arrangement;
 }
 
-/** A panel on the Board: its title, the number now, its figure, and the step under the reader's pointer. */
+/** A panel on the Board: its title, the number now, its figure, and the steps pointed at and held. */
 export class Card {
   readonly root: HTMLElement;
+  readonly box = element("div", { class: "nbtk-plot" });
+  readonly stage: HTMLElement;
+  readonly header: HTMLElement;
   visible = true;
+  large = false;
+  scale: Scale;
+  picture: Picture;
+  plot: Plot | null = null;
   private readonly now = element("span", { class: "nbtk-now" });
-  private readonly box = element("div", { class: "nbtk-plot" });
   private readonly cursor = element("div", { class: "nbtk-cursor", hidden: "" });
+  private readonly kept = element("div", { class: "nbtk-kept", hidden: "" }, element("span"));
+  private readonly marks = new Marks();
   private readonly hint = element("div", { class: "nbtk-hint" });
-  private readonly reset: HTMLButtonElement;
-  private readonly toggle: HTMLButtonElement;
-  private picture: Picture;
-  private plot: Plot | null = null;
-  private scale: Scale;
+  private readonly tools: CardTools;
+  private readonly pointing: Pointing;
   private chosen = false;
-  private row: number | null = null;
-  private pointed = Number.NEGATIVE_INFINITY;
   private shownText = "";
   private disposed = false;
+  private bokeh: Bokeh | null = null;
+  private figures: Description["figures"] = {};
 
   constructor(
     public spec: PanelSpec,
-    private readonly store: Store,
-    private readonly host: Host,
+    readonly store: Store,
+    readonly host: Host,
   ) {
     this.picture = pictureOf(spec);
     this.scale = spec.forms[spec.scale] ? spec.scale : "linear";
+    const { tall, wide, turn, alongSteps } = this.picture;
     const title = element(
       "div",
       { class: "nbtk-title", role: "heading", "aria-level": "4", title: explanation(spec, this.picture) },
       spec.title,
     );
-    this.reset = button("↺", "show all again", () => this.unzoom());
-    this.reset.hidden = true;
-    this.toggle = button("log", `logarithmic scale of ${spec.title}`, () => this.flip());
-    this.toggle.hidden = Object.keys(spec.forms).length < 2;
-    this.toggle.setAttribute("aria-pressed", String(this.scale === "log"));
-    const tools = element("span", { class: "nbtk-tools" }, this.reset, this.toggle);
+    this.tools = new CardTools(this);
+    this.header = element("header", {}, title, this.now, this.tools.root);
+    const lines = [this.marks.root, this.cursor, this.kept];
+    this.stage = element("div", { class: "nbtk-stage" }, this.box, ...lines, this.hint);
+    const kinds = { tall, wide, turns: turn, along: alongSteps };
+    const classes = Object.entries(kinds).map(([name, is]) => (is ? ` nbtk-${name}` : ""));
     this.root = element(
       "section",
       {
-        class: `nbtk-panel${this.picture.tall ? " nbtk-tall" : ""}${this.picture.wide ? " nbtk-wide" : ""}${this.picture.turn ? " nbtk-turns" : ""}`,
+        class: `nbtk-panel${classes.join("")}`,
         tabindex: "0",
         "aria-label": spec.title,
         "data-panel": spec.id,
       },
-      element("header", {}, title, this.now, tools),
-      element("div", { class: "nbtk-stage" }, this.box, this.cursor, this.hint),
+      this.header,
+      this.stage,
     );
-    this.listen();
+    this.pointing = new Pointing(this, this.kept.firstElementChild as HTMLElement);
   }
 
   /** Draw the figure of this panel, new for each scale. */
@@ -84,21 +111,15 @@ export class Card {
     await this.build();
   }
 
-  private bokeh: Bokeh | null = null;
-  private figures: Description["figures"] = {};
-
   private async build(): Promise<void> {
     const form = this.spec.forms[this.scale];
     if (!this.bokeh || !form) return;
     const old = this.plot;
-    const plot = new Plot(
-      this.spec,
-      this.scale,
-      this.store,
-      this.picture,
-      () => this.changed(),
-      () => this.host.painted(),
-    );
+    const plot = new Plot(this.spec, this.scale, this.store, this.picture, {
+      changed: () => this.changed(),
+      painted: () => this.host.painted(this),
+      looked: (window) => this.host.look(window),
+    });
     const place = element("div");
     this.box.append(place);
     while (!place.isConnected && !this.disposed) await nextFrame(); // BokehJS draws only what is on the page
@@ -112,7 +133,8 @@ export class Card {
     old?.remove();
     while (this.box.firstChild !== place) this.box.firstChild!.remove();
     this.plot = plot;
-    this.reset.hidden = true;
+    plot.enlarge(this.large);
+    this.tools.show();
     this.host.dirty(this);
   }
 
@@ -122,16 +144,18 @@ export class Card {
     if (same(spec) !== same(this.spec)) return false;
     this.spec = spec;
     this.picture = pictureOf(spec);
-    this.row = null;
+    this.pointing.row = null;
     this.plot?.adopt(spec, this.picture);
     this.host.dirty(this);
     return true;
   }
 
-  draw(weight: number, span: [number, number]): void {
+  draw(weight: number, all: Ends): void {
     this.suit();
+    const { reader, pinned } = this.host;
     // A reader's pointer holds the axes; one that was left there does not.
-    this.plot?.draw(weight, span, performance.now() - this.pointed < 2500, this.host.pinned);
+    const still = this.pointing.isFresh();
+    this.plot?.draw({ weight, all, window: reader.window, still, pinned });
     this.hint.textContent = this.plot?.hint ?? "";
   }
 
@@ -153,17 +177,13 @@ export class Card {
     this.root.remove();
   }
 
-  /** Show the step that the reader points at, in whichever panel, and the values there. */
-  mark(step: number | null): void {
+  /** Show the step that the reader points at, in whichever panel, or holds, and the values there. */
+  mark(): void {
+    const { step } = this.host.reader;
     if (this.plot?.follow(step)) this.host.dirty(this);
-    const place = step === null ? null : this.plot?.place(step);
-    this.cursor.hidden = !place;
-    if (place) {
-      this.cursor.style.transform = `translate(${place.left}px, ${place.top}px)`;
-      this.cursor.style.height = `${place.height}px`;
-    }
+    this.standLines();
     const lines = this.plot?.lines() ?? this.spec.lines;
-    const readings = this.picture.read(lines, this.store, step, this.row);
+    const readings = this.picture.read(lines, this.store, step, this.pointing.row);
     const text = readings.map((reading) => reading.text + reading.color).join() + this.spec.id;
     if (text === this.shownText) return;
     this.shownText = text;
@@ -178,118 +198,59 @@ export class Card {
     );
   }
 
-  private listen(): void {
-    this.box.addEventListener("pointermove", (event) => this.point(event));
-    this.box.addEventListener("pointerleave", () => this.leave());
-    this.box.addEventListener("dblclick", () => this.unzoom());
-    this.box.addEventListener("pointerdown", (event) => this.grip(event));
-    this.box.addEventListener("click", (event) => this.click(event));
-    this.root.addEventListener("keydown", (event) => this.key(event));
-    this.root.addEventListener("focusout", () => this.leave());
+  /** The steps pointed at and held, and the marks of commands, where the axis has them. */
+  standLines(): void {
+    const { pointed, held } = this.host.reader;
+    this.stand(this.cursor, pointed === held ? null : pointed);
+    this.stand(this.kept, held);
+    this.marks.show(this.host.commands, (at) => this.plot?.place(at) ?? null);
   }
 
-  private point(event: PointerEvent): void {
-    const box = this.box.getBoundingClientRect();
-    const under = this.plot?.under(event.clientX - box.left, event.clientY - box.top);
-    this.pointed = performance.now();
-    this.row = under?.row ?? null;
-    // Over a spectrum there are no steps; it goes on showing the one that the keyboard chose.
-    if (under?.step !== null) this.at = under ? Math.round(under.step) : null;
-    this.host.point(this.at);
+  private stand(line: HTMLElement, step: number | null): void {
+    const place = step === null ? null : this.plot?.place(step);
+    line.hidden = !place;
+    if (!place) return;
+    line.style.transform = `translate(${place.left}px, ${place.top}px)`;
+    line.style.height = `${place.height}px`;
   }
 
-  /** Keep the task under the pointer in front; a drag is no click. */
-  private click(event: MouseEvent): void {
-    const [x, y] = this.gripped;
-    if (Math.hypot(event.clientX - x, event.clientY - y) < STILL) this.pin();
-  }
-
-  private pin(): boolean {
-    const task = this.row === null ? null : (this.picture.pins?.(this.row) ?? null);
-    if (task !== null) this.host.pin(task);
-    return task !== null;
-  }
-
-  private leave(): void {
-    this.pointed = Number.NEGATIVE_INFINITY;
-    this.row = null;
-    this.at = null;
-    this.host.point(null);
-    this.host.dirty(this);
-  }
-
-  private at: number | null = null;
-  private gripped: [number, number] = [0, 0];
-
-  /** Arrow keys walk along the samples and the rows; Home and End go to the ends, Escape back to now. */
-  private key(event: KeyboardEvent): void {
-    if (event.target !== this.root) return;
-    const steps = stepsOf(this.spec, this.store);
-    const last = steps.length - 1;
-    const here = this.at === null ? last + 1 : steps.findIndex((step) => step >= this.at!);
-    const moves: Record<string, number | null> = {
-      ArrowLeft: Math.max(0, (here < 0 ? last + 1 : here) - (event.shiftKey ? 10 : 1)),
-      ArrowRight: Math.min(last, here + (event.shiftKey ? 10 : 1)),
-      Home: 0,
-      End: last,
-      Escape: null,
-    };
-    const row = this.picture.walk?.(event.key, event.shiftKey, this.row, this.store, this.at);
-    if (event.key === "Enter" && this.pin()) this.pointed = performance.now();
-    else if (this.turned(event.key)) this.host.dirty(this);
-    else if (last >= 0 && row !== undefined) {
-      this.row = row;
-      this.at ??= this.picture.alongSteps ? steps[last]! : null;
-      this.host.point(this.at);
-    } else if (last >= 0 && event.key in moves) {
-      const to = moves[event.key]!;
-      this.at = to === null ? null : steps[Math.min(last, Math.max(0, to))]!;
-      if (to === null) this.row = null;
-      this.host.point(this.at);
-    } else return;
-    event.preventDefault();
-    event.stopPropagation();
-  }
-
-  /** Turn the picture by an arrow key, if it can be turned. */
-  private turned(key: string): boolean {
-    const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key];
-    if (!by || !this.picture.turn) return false;
-    this.picture.turn(TURN * by[0]!, TURN * by[1]!);
-    return true;
-  }
-
-  /** Where the pointer went down; a picture that can be turned turns with it. */
-  private grip(event: PointerEvent): void {
-    this.gripped = [event.clientX, event.clientY];
-    const { turn } = this.picture;
-    if (turn && event.button === 0) drag(event, (right, up) => this.turn(right, up));
-  }
-
-  private turn(right: number, up: number): void {
-    this.picture.turn?.(right, up);
-    this.host.dirty(this);
+  /** Large, or as usual. */
+  enlarge(large: boolean): void {
+    this.large = large;
+    this.root.classList.toggle("nbtk-large", large);
+    this.plot?.enlarge(large);
+    this.tools.show();
   }
 
   /** All of it again, at once, wherever the pointer is. */
-  private unzoom(): void {
-    this.pointed = Number.NEGATIVE_INFINITY;
+  unzoom(): void {
+    this.pointing.forget();
     this.plot?.unzoom();
+    this.host.look(null);
   }
 
-  private changed(): void {
-    this.reset.hidden = !this.plot?.zoomed;
-    this.host.dirty(this);
-  }
-
-  private flip(): void {
+  flip(): void {
     this.chosen = true;
     this.setScale(this.scale === "log" ? "linear" : "log");
   }
 
+  save(kind: "png" | "svg"): void {
+    const { step, held } = this.host.reader;
+    const image = this.plot?.image(kind);
+    if (!image) return;
+    const at = held === null ? null : (this.plot?.place(held) ?? null);
+    const words = { title: this.spec.title, reading: this.now.innerText, run: this.host.runName };
+    void saveImage(image, { ...words, step: step ?? this.host.reader.last(), at, theme: themeOf(this.root) });
+  }
+
+  private changed(): void {
+    this.tools.show();
+    this.host.dirty(this);
+  }
+
   private setScale(scale: Scale): void {
     this.scale = scale;
-    this.toggle.setAttribute("aria-pressed", String(this.scale === "log"));
+    this.tools.show();
     void this.build();
   }
 }

@@ -43,8 +43,9 @@ export function fillCurves(
   scale: Scale,
   across: [number, number] = [0, 1],
 ): [number, number] | null {
+  const plenty = spec.lines.some(({ key }) => (store.get(key)?.rows ?? 0) >= PLENTY);
   const drawn = spec.lines.map((line) => {
-    const curve = draw(line, store.get(line.key), spec.smooth ? weight : 0, view);
+    const curve = draw(line, store.get(line.key), spec.smooth && plenty ? weight : 0, view);
     const errors = errorsAt(line, store, curve.x);
     return errors ? { ...curve, ...bandEnds(curve.y, errors, scale) } : curve;
   });
@@ -62,7 +63,7 @@ export function fillCurves(
   source.data = Object.fromEntries(
     Object.entries(data).map(([key, values]) => [key, padded(values, longest)]),
   );
-  return extent(drawn, scale);
+  return extent(drawn, scale, view) ?? extent(drawn, scale, { from: null, to: null });
 }
 
 /** Ends of the y axis: of the curves with a margin, and of bands and line where they are near. */
@@ -80,7 +81,7 @@ function draw(line: Line, block: Block | undefined, weight: number, view: Window
   const x = block.x();
   const y = block.column(line.column);
   const few = y.length <= DOTS;
-  const strong = weight > 0 && y.length >= PLENTY ? smooth(y, weight) : y;
+  const strong = weight > 0 ? smooth(y, weight) : y;
   const from = view.from === null ? 0 : Math.max(0, block.at(view.from));
   const to = view.to === null ? x.length : Math.min(x.length, block.at(view.to) + 2);
   const kept = minmax(x, y, Math.max(50, Math.round(view.width)), from, Math.max(from, to));
@@ -97,14 +98,21 @@ function padded(values: Float64Array, length: number): Float64Array {
   return out;
 }
 
-function extent(drawn: Drawn[], scale: Scale): [number, number] | null {
+/** The smallest and the largest value in view: a curve is drawn on to the next sample outside. */
+function extent(drawn: Drawn[], scale: Scale, view: Pick<Window, "from" | "to">): [number, number] | null {
+  const [from, to] = [view.from ?? Number.NEGATIVE_INFINITY, view.to ?? Number.POSITIVE_INFINITY];
   let low = Number.POSITIVE_INFINITY;
   let high = Number.NEGATIVE_INFINITY;
-  for (const curve of drawn) {
-    for (const value of curve.y) {
-      if (!Number.isFinite(value) || (scale === "log" && value <= 0)) continue;
-      if (value < low) low = value;
-      if (value > high) high = value;
+  const take = (value: number) => {
+    if (!Number.isFinite(value) || (scale === "log" && value <= 0)) return;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  };
+  for (const { x, y, smooth } of drawn) {
+    for (let i = 0; i < y.length; i++) {
+      if (x[i]! < from || x[i]! > to) continue;
+      take(y[i]!);
+      take(smooth[i]!); // an average lags behind, out of what was measured in view
     }
   }
   return low <= high ? [low, high] : null;

@@ -18,3 +18,7 @@ export function button(text: string, label: string, onClick: () => void): HTMLBu
   made.addEventListener("click", onClick);
   return made;
 }
+
+/** What has the focus in the page or shadow root of an element. */
+export const focused = (near: HTMLElement): Element | null =>
+  (near.getRootNode() as Partial<Document>).activeElement ?? null;

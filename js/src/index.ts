@@ -4,9 +4,9 @@ import { Live, type Model } from "./live";
 import { mountPage } from "./page";
 
 // Hosts differ in how often they evaluate a module; what is shared lives here, by the widget's own id.
-type Shared = { lives: Map<string, Live>; mountPage: typeof mountPage };
+type Shared = { lives: Map<string, Live>; mountPage: typeof mountPage; Board: typeof Board };
 const page = globalThis as unknown as { nbtoolkit?: Shared };
-page.nbtoolkit ??= { lives: new Map(), mountPage };
+page.nbtoolkit ??= { lives: new Map(), mountPage, Board };
 const shared = page.nbtoolkit;
 
 function initialize({ model }: { model: Model }): () => void {

@@ -2,11 +2,13 @@ import { type AssetModel, assetOf, bokehOf } from "./asset";
 import type { Bokeh } from "./bokeh";
 import { floats } from "./messages";
 import { Session } from "./session";
-import type { Head } from "./types";
+import type { Ack, Head } from "./types";
 
 /** The part of a widget model that is used here. */
 export interface Model {
   get(name: string): unknown;
+  set(name: string, value: unknown): void;
+  save_changes(): void;
   send(content: unknown): void;
   on(event: string, callback: (...args: never[]) => void): void;
   off(event: string, callback: (...args: never[]) => void): void;
@@ -26,8 +28,16 @@ export class Live {
   constructor(private readonly model: Model) {
     this.session.describe(model.get("panels") as string);
     this.session.takeSnapshot(model.get("snapshot") as DataView | null);
-    this.on("msg:custom", (head: Head, buffers: DataView[]) => this.receive(head, buffers));
+    this.session.control(model.get("controls"));
+    this.session.layout = textOf(model.get("arrangement"));
+    this.session.keepLayout = (text) => this.keepLayout(text);
+    this.session.send = (content) => model.send(content);
+    this.on("msg:custom", (head: Head | Ack, buffers: DataView[]) => this.receive(head, buffers));
     this.on("change:panels", () => this.session.describe(model.get("panels") as string));
+    this.on("change:controls", () => this.session.control(model.get("controls")));
+    this.on("change:arrangement", () => {
+      this.session.layout = textOf(model.get("arrangement"));
+    });
     this.bokeh = this.asset();
     this.hello(0);
   }
@@ -42,12 +52,24 @@ export class Live {
     this.ends.push(() => this.model.off(event, callback));
   }
 
-  private receive(head: Head, buffers: DataView[]): void {
+  private receive(head: Head | Ack, buffers: DataView[]): void {
+    if (head.op === "ack") this.session.answer(head);
     if (head.op !== "append" && head.op !== "reset") return;
     if (this.session.take({ head, buffers: buffers.map(floats) })) {
       this.waiting = false;
       clearTimeout(this.timer);
     } else if (!this.waiting) this.hello(0);
+  }
+
+  /** The widget keeps it in a saved notebook, and the kernel for the next Board. */
+  private keepLayout(text: string): void {
+    this.session.layout = text;
+    try {
+      this.model.set("arrangement", text);
+      this.model.save_changes();
+    } catch {
+      // no kernel: it is kept on this page
+    }
   }
 
   /** Ask for everything, and again, more and more patiently, until it comes. */
@@ -76,3 +98,5 @@ export class Live {
     return bokehOf(asset);
   }
 }
+
+const textOf = (value: unknown): string => (typeof value === "string" ? value : "");

@@ -7,15 +7,19 @@ const SLOWEST = 250; // of one drawing, as taken into account: there is one ever
 export class Pace {
   private asked = 0;
   private begun = 0;
-  private took = 0;
+  private spent = 0;
+  private seen = 0;
+  private going = false;
   private timer: ReturnType<typeof setTimeout> | null = null;
 
-  constructor(private readonly draw: () => void) {}
+  /** `draw` gives whether there is more of the same drawing, for the next frame. */
+  constructor(private readonly draw: () => boolean) {}
 
   /** Draw soon; asking again before that changes nothing. */
   ask(): void {
     if (this.asked || this.timer !== null) return;
-    const rest = this.took > QUICK ? this.begun + this.took * (1 + REST) - performance.now() : 0;
+    const took = Math.min(SLOWEST, this.spent);
+    const rest = took > QUICK ? this.begun + took * (1 + REST) - performance.now() : 0;
     if (rest <= 0) {
       this.asked = requestAnimationFrame(() => this.run());
       return;
@@ -26,9 +30,9 @@ export class Pace {
     }, rest);
   }
 
-  /** A figure has reached the screen: the drawing took at least until now. */
+  /** A figure has reached the screen: that is part of the drawing. */
   painted(): void {
-    if (this.begun) this.took = Math.min(SLOWEST, performance.now() - this.begun);
+    if (this.begun) this.count();
   }
 
   stop(): void {
@@ -38,8 +42,19 @@ export class Pace {
 
   private run(): void {
     this.asked = 0;
-    this.begun = performance.now();
-    this.draw();
-    this.took = Math.min(SLOWEST, performance.now() - this.begun);
+    const now = performance.now();
+    if (!this.going) [this.begun, this.spent] = [now, 0];
+    this.seen = Math.max(this.seen, now);
+    this.going = this.draw();
+    this.count();
+    if (this.going && !this.asked) this.asked = requestAnimationFrame(() => this.run());
+  }
+
+  /** Time spent in this frame, as far as it was not counted. */
+  private count(): void {
+    const now = performance.now();
+    const frame = Number(document.timeline?.currentTime ?? this.seen);
+    this.spent += Math.max(0, now - Math.max(frame, this.seen));
+    this.seen = now;
   }
 }

@@ -16,10 +16,12 @@ export interface Figure {
   readonly weight: number;
   /** First and last step of the run. */
   readonly all: [number, number];
-  /** Whether the reader chose what is in view. */
-  readonly zoomed: boolean;
+  /** First and last step in view, where the reader chose them for all panels. */
+  readonly window: [number, number] | null;
   /** Whether the axes may be set: not while the reader zoomed or points into the figure. */
   readonly free: boolean;
+  /** Whether an axis of steps may be set: not while the reader points into the figure. */
+  readonly freeSteps: boolean;
   /** Colour of words on this page. */
   readonly ink: string;
   /** Size of the frame in pixels. */
@@ -45,7 +47,7 @@ export interface Under {
 
 /** A kind of panel: one for each panel, it may remember how it was turned. */
 export interface Picture {
-  /** Whether steps run to the right. */
+  /** Whether steps run to the right; the step pointed at changes nothing in what is drawn then. */
   readonly alongSteps: boolean;
   /** Whether it is as high as wide and takes two rows of the Board. */
   readonly tall?: boolean;
@@ -96,8 +98,12 @@ export const emptied = (data: Record<string, ArrayLike<unknown>>) =>
   Object.fromEntries(Object.keys(data).map((key) => [key, []]));
 
 /** What a panel shows, for those who ask. */
-export function explanation(spec: PanelSpec, { help }: Picture): string {
+export function explanation(spec: PanelSpec, { help, alongSteps }: Picture): string {
   const source = spec.reference && `Source: ${spec.reference}`;
+  const steps = alongSteps && HANDS;
   const keys = help && `Keys: ${help}.`;
-  return [spec.definition, source, keys].filter(Boolean).join("\n\n") || spec.title;
+  return [spec.definition, source, steps, keys].filter(Boolean).join("\n\n") || spec.title;
 }
+
+const HANDS =
+  "Click, or arrow keys and Enter: hold a step in all panels. Shift and drag: choose steps for all. Ctrl and wheel: zoom.";

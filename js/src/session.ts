@@ -1,6 +1,6 @@
 import { type Message, unpack } from "./messages";
 import { Store } from "./store";
-import type { Description, Status } from "./types";
+import type { Ack, Command, Controls, Description, Finding, Head, Status } from "./types";
 
 const NOTHING: Description = { panels: [], figures: {} };
 
@@ -11,12 +11,39 @@ export class Session {
   status: Status | null = null;
   /** Whether there was a kernel and it is no more. */
   gone = false;
+  /** What was done to the loop while it ran. */
+  commands: Command[] = [];
+  /** What the record shows that a reader should know. */
+  findings: Finding[] = [];
+  /** What the loop can be asked for; null where there is no loop. */
+  controls: Controls | null = null;
+  /** A word to the kernel; null where there is none. */
+  send: ((content: object) => void) | null = null;
+  /** How the reader arranged the panels, as text; see layout.ts. */
+  layout = "";
   private dataListeners = new Set<() => void>();
   private panelListeners = new Set<() => void>();
+  private ackListeners = new Set<(ack: Ack) => void>();
 
   describe(text: string): void {
     this.description = text ? (JSON.parse(text) as Description) : NOTHING;
     for (const listener of this.panelListeners) listener();
+  }
+
+  /** Take in what the loop can be asked for; text that makes no sense is none. */
+  control(text: unknown): void {
+    this.controls = controlsOf(text);
+    this.tell();
+  }
+
+  /** Keep how the panels are arranged: on this page alone, where no widget keeps more. */
+  keepLayout(text: string): void {
+    this.layout = text;
+  }
+
+  /** Tell what came of a command. */
+  answer(ack: Ack): void {
+    for (const listener of this.ackListeners) listener(ack);
   }
 
   /** Take in a message; false when something is missing before it. */
@@ -24,6 +51,8 @@ export class Session {
     const complete = this.store.apply(message);
     if (complete) {
       this.status = message.head.status;
+      this.commands = listOf(message.head, "commands") ?? this.commands;
+      this.findings = listOf(message.head, "findings") ?? this.findings;
       this.tell();
     }
     return complete;
@@ -50,8 +79,32 @@ export class Session {
     return () => this.dataListeners.delete(listener);
   }
 
+  onAck(listener: (ack: Ack) => void): () => void {
+    this.ackListeners.add(listener);
+    return () => this.ackListeners.delete(listener);
+  }
+
   onPanels(listener: () => void): () => void {
     this.panelListeners.add(listener);
     return () => this.panelListeners.delete(listener);
+  }
+}
+
+/** A list of a message; null: as before. Files from before there were such lists have none. */
+function listOf<Key extends "commands" | "findings">(head: Head, key: Key): NonNullable<Head[Key]> | null {
+  const list = head[key];
+  if (Array.isArray(list)) return list as NonNullable<Head[Key]>;
+  return head.op === "reset" ? [] : null;
+}
+
+function controlsOf(text: unknown): Controls | null {
+  if (typeof text !== "string" || !text) return null;
+  try {
+    const told = JSON.parse(text) as Partial<Controls> | null;
+    if (!told) return null;
+    const instruments = Array.isArray(told.instruments) ? told.instruments : [];
+    return { groups: Number(told.groups ?? 1), instruments };
+  } catch {
+    return null;
   }
 }

@@ -3,6 +3,8 @@ import { duration, whole } from "./format";
 import type { Status } from "./types";
 
 const WORDS: Record<string, string> = { watching: "training", saved: "opened from a file" };
+/** States in which there is a loop to act on. */
+export const RUNNING = ["watching", "paused"];
 export const GONE = "kernel gone: showing what was recorded";
 
 /** The one line that says how the run stands, and beside it what went wrong. */
@@ -39,7 +41,7 @@ export class StatusLine {
       ...(rate === null ? [] : [`${rate >= 10 ? whole(rate) : rate.toFixed(2)} steps/s`]),
       ...(elapsed === null ? [] : [duration(elapsed)]),
       ...(share === null ? [] : [`${(100 * share).toFixed(1)} % measuring`]),
-      ...(this.gone && state === "watching" ? [] : [WORDS[state] ?? state]),
+      ...(this.gone && RUNNING.includes(state) ? [] : [WORDS[state] ?? state]),
       ...gone,
       ...(name ? [`run ${name}`] : []),
     ];

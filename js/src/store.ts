@@ -4,10 +4,13 @@ import type { Message } from "./messages";
 export const LIMIT = 2 ** 17;
 const FEW = 8;
 const CELLS = 2 ** 21;
+let stamps = 0;
 
 /** The rows of one variable: steps and values, `width` values to a row. Bounded, and grows by doubling. */
 export class Block {
   rows = 0;
+  /** Another one whenever there are other rows, and for each block. */
+  stamp = ++stamps;
   private steps: Float64Array;
   private values: Float64Array;
 
@@ -55,6 +58,7 @@ export class Block {
     this.steps.set(steps, this.rows);
     this.values.set(values, this.rows * this.width);
     this.rows = end;
+    this.stamp = ++stamps;
     if (this.rows > this.limit()) this.compact();
   }
 
@@ -109,6 +113,10 @@ export class Store {
 
   get(key: string): Block | undefined {
     return this.blocks.get(key);
+  }
+
+  every(): Iterable<Block> {
+    return this.blocks.values();
   }
 
   /** What is being measured of a variable. */

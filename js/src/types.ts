@@ -75,6 +75,61 @@ export interface Status {
   notes: string[];
   /** Of the run. */
   name?: string;
+  /** Learning rates of the groups at this moment; empty or null where unknown. */
+  lr?: (number | null)[];
+  /** Why no command can arrive now and what to do; "" when they can. */
+  deaf?: string;
+}
+
+/** Something done to the running loop. */
+export interface Command {
+  /** The first step that felt it. */
+  step: number;
+  what: string;
+  text: string;
+  old?: unknown;
+  new?: unknown;
+}
+
+export type Severity = "alarm" | "warn" | "note";
+
+/** Something that the record shows; see nbtoolkit/analysis/findings.py. */
+export interface Finding {
+  rule: string;
+  severity: Severity;
+  /** Where it began. */
+  step: number;
+  text: string;
+  evidence: string;
+  line: string;
+  reference: string;
+  advice: string;
+  /** Of the record, whose panel shows it. */
+  group: string | null;
+}
+
+export interface Measurable {
+  name: string;
+  title: string;
+  attached: boolean;
+  every: number | null;
+  /** Why it can not be measured; "" if it can. */
+  cannot: string;
+}
+
+/** What a running loop can be asked for. */
+export interface Controls {
+  /** Parameter groups of the optimizer. */
+  groups: number;
+  instruments: Measurable[];
+}
+
+/** What came of a command. */
+export interface Ack {
+  op: "ack";
+  id: string;
+  state: "queued" | "done" | "refused";
+  text?: string;
 }
 
 export interface Series {
@@ -91,4 +146,8 @@ export interface Head {
   series: Series[];
   /** One row of each variable that is being measured; they replace those of the message before. */
   drafts?: Series[];
+  /** Everything done to the loop; absent: as before. */
+  commands?: Command[];
+  /** All that was found; absent: as before. */
+  findings?: Finding[];
 }

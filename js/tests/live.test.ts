@@ -17,8 +17,17 @@ class FakeModel implements Model {
   changed = () => {};
   widget_manager = { get_model: async () => this.asset };
 
+  traits: Record<string, unknown> = { snapshot: null };
+  saved = 0;
+
   get(name: string): unknown {
-    return name === "snapshot" ? null : "";
+    return name in this.traits ? this.traits[name] : "";
+  }
+  set(name: string, value: unknown): void {
+    this.traits[name] = value;
+  }
+  save_changes(): void {
+    this.saved++;
   }
   send(content: unknown): void {
     this.sent.push(content);
@@ -78,6 +87,61 @@ describe("a run followed live", () => {
     model.asset.comm_live = false;
     model.changed();
     expect(live.session.gone).toBe(true);
+  });
+
+  it("passes a word on to the kernel", () => {
+    live.session.send!({ op: "command" });
+    expect(model.sent.at(-1)).toEqual({ op: "command" });
+  });
+
+  it("tells of acknowledgements, and takes them for no rows", () => {
+    const answers: unknown[] = [];
+    live.session.onAck((ack) => answers.push(ack));
+    const ack = { op: "ack", id: "a", state: "done", text: "paused" };
+    model.listeners.get("msg:custom")!(ack, []);
+    model.listeners.get("msg:custom")!({ op: "of a later version" }, []);
+    expect(answers).toEqual([ack]);
+    expect(live.session.status).toBeNull();
+  });
+
+  it("keeps the log and the findings until a message has others, and none where a file has none", () => {
+    const command = { step: 3, what: "lr", text: "0.1 -> 0.05" };
+    const tell = (op: Head["op"], seq: number, more: object) =>
+      model.listeners.get("msg:custom")!({ op, seq, status, series: [], ...more }, []);
+    tell("reset", 1, { commands: [command], findings: [{ rule: "spike" }] });
+    tell("append", 2, {});
+    expect(live.session.commands).toEqual([command]);
+    expect(live.session.findings.length).toBe(1);
+    tell("append", 3, { commands: [command, command], findings: [] });
+    expect(live.session.commands.length).toBe(2);
+    expect(live.session.findings).toEqual([]);
+    tell("reset", 4, {});
+    expect(live.session.commands).toEqual([]);
+  });
+
+  it("takes what can be asked for from the widget, and makes nothing of what it can not read", () => {
+    const change = (value: unknown) => {
+      model.traits.controls = value;
+      model.listeners.get("change:controls")!();
+      return live.session.controls;
+    };
+    expect(live.session.controls).toBeNull();
+    expect(change('{"groups": 2, "instruments": [{"name": "loss"}]}')?.groups).toBe(2);
+    expect(change("{}")).toEqual({ groups: 1, instruments: [] });
+    for (const text of ["", "{", "null", undefined, 7]) expect(change(text)).toBe(null);
+  });
+
+  it("keeps the arrangement of panels in the widget, and on the page where there is no kernel", () => {
+    live.session.keepLayout("{}");
+    expect([model.traits.arrangement, model.saved]).toEqual(["{}", 1]);
+    model.save_changes = () => {
+      throw new Error("no kernel");
+    };
+    live.session.keepLayout('{"wide":[]}');
+    expect(live.session.layout).toBe('{"wide":[]}');
+    model.traits.arrangement = "of another tab";
+    model.listeners.get("change:arrangement")!();
+    expect(live.session.layout).toBe("of another tab");
   });
 
   it("leaves no listener behind", () => {

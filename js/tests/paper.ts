@@ -39,8 +39,9 @@ export class Paper implements Figure {
   step: number | null = null;
   weight = 0;
   all: [number, number] = [0, 300];
-  zoomed = false;
+  window: [number, number] | null = null;
   free = true;
+  freeSteps = true;
   ink = "black";
   frame = { width: 300, height: 300 };
   models = new Map<string, BokehModel & Record<string, unknown>>();

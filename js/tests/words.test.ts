@@ -52,6 +52,10 @@ describe("the status line", () => {
     line.show(status, true);
     expect(line.root.textContent).toContain(GONE);
     expect(line.root.textContent).not.toContain("training");
+    line.show({ ...status, state: "paused" }, true);
+    expect(line.root.textContent).not.toContain("paused");
+    line.show({ ...status, state: "stopped" }, true);
+    expect(line.root.textContent).toContain("stopped");
   });
 });
 

@@ -102,3 +102,42 @@ class Board:
                 break
             self.page.wait_for_timeout(20)
         return seen - {-1}
+
+    # -- acting on the loop ---------------------------------------------------------------------------
+
+    @property
+    def bar(self) -> Locator:
+        """The controls of the running loop."""
+        return self.root.locator(".nbtk-bar")
+
+    @property
+    def word(self) -> str:
+        """What came of the last command."""
+        return self.root.locator(".nbtk-line-of-orders").inner_text(timeout=5_000)
+
+    def press(self, label: str, *, idle: bool = False) -> None:
+        """Click a button by its label; ``idle``: one that says of itself that it can do nothing."""
+        self.root.get_by_role("button", name=label, exact=True).click(force=idle)
+
+    def wait_for_word(self, part: str, seconds: float = 30) -> str:
+        """Until the line about commands has ``part`` in it."""
+        for _ in range(int(20 * seconds)):
+            if part in self.word:
+                return self.word
+            self.page.wait_for_timeout(50)
+        raise TimeoutError(f"the line about commands says {self.word!r}, expected {part!r} in it; {self.status}")
+
+    def set_rate(self, rate: str) -> None:
+        """Type a learning rate and press Enter."""
+        field = self.root.get_by_label("new learning rate")
+        field.fill(rate)
+        field.press("Enter")
+
+    def measure(self, name: str) -> None:
+        """Measure an instrument now."""
+        self.root.get_by_label("what to measure").select_option(value=name)
+        self.press("measure it now")
+
+    def marks(self, kind: str) -> Locator:
+        """Marks of one kind of command, on all panels."""
+        return self.root.locator(f".nbtk-mark-{kind}")

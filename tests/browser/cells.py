@@ -33,6 +33,22 @@ while not Path("enough").exists():
         last = loss.item()
 """
 
+# The same, and it tells after each step how far it is and at which learning rate.
+TOLD = """%%landscape -v run --probe x,y --loss F.cross_entropy
+import os, time
+made = 0
+while not Path("enough").exists():
+    for rows in torch.randperm(len(x)).split(64):
+        loss = F.cross_entropy(model(x[rows]), y[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        last = loss.item()
+        made += 1
+        Path("telling").write_text(json.dumps([made, optimizer.param_groups[0]["lr"]]))
+        os.replace("telling", "told")
+"""
+
 ASK = """
 measured = run["loss"]["loss"]
 print(json.dumps({

@@ -25,9 +25,14 @@ class Lab:
     Args:
         folder: an empty folder; home, settings and notebooks all live in it.
         overrides: a file of default settings, in the form of JupyterLab's ``overrides.json``.
+        app: ``jupyterlab``, or ``notebook`` for Jupyter Notebook 7.
+        ipykernel: a folder with another ipykernel than the one installed.
     """
 
-    def __init__(self, folder: Path, overrides: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, overrides: Path | None = None, app: str = "jupyterlab", ipykernel: Path | None = None
+    ) -> None:
+        self.app = app
         self.work = folder / "work"
         self.log = folder / "lab.log"
         self.token = secrets.token_hex(16)
@@ -37,6 +42,7 @@ class Lab:
         }
         self._private |= {"MPLCONFIGDIR": folder / "matplotlib", "JUPYTERLAB_WORKSPACES_DIR": folder / "workspaces"}
         self._overrides = overrides
+        self._ipykernel = ipykernel
 
     def __enter__(self) -> Self:
         """Start it and wait until it answers."""
@@ -46,6 +52,8 @@ class Lab:
             labconfig = self._private["JUPYTER_CONFIG_DIR"] / "labconfig"
             labconfig.mkdir()
             shutil.copy(self._overrides, labconfig / "default_setting_overrides.json")
+        if self._ipykernel is not None:
+            self._use(self._ipykernel)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -67,6 +75,12 @@ class Lab:
     def url(self, path: str) -> str:
         """Where the browser finds ``path``, with the token."""
         return f"http://127.0.0.1:{self.port}/{path}?token={self.token}"
+
+    def page(self, name: str) -> str:
+        """Where a notebook is opened; one in a folder has a workspace of its own, so that no other opens with it."""
+        folder = name.rpartition("/")[0]
+        tree = "notebooks" if self.app == "notebook" else f"lab/workspaces/{folder}/tree" if folder else "lab/tree"
+        return self.url(f"{tree}/{name}")
 
     def api(self, path: str, method: str = "GET") -> Any:
         """The answer of the server's own interface."""
@@ -91,11 +105,24 @@ class Lab:
                 child.kill()
         psutil.wait_procs(family, timeout=SHUTDOWN_SECONDS)
 
+    def _use(self, ipykernel: Path) -> None:
+        spec = self._private["JUPYTER_DATA_DIR"] / "kernels" / "python3"
+        spec.mkdir(parents=True)
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        told = {
+            "argv": command,
+            "display_name": "Python 3",
+            "language": "python",
+            "env": {"PYTHONPATH": str(ipykernel)},
+        }
+        (spec / "kernel.json").write_text(json.dumps(told))
+
     def _command(self) -> list[str]:
+        exposed = "JupyterNotebookApp" if self.app == "notebook" else "LabApp"
         return [
-            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self.port}",
+            sys.executable, "-m", self.app, "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self.port}",
             "--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}",
-            f"--ServerApp.root_dir={self.work}", "--LabApp.expose_app_in_browser=True",
+            f"--ServerApp.root_dir={self.work}", f"--{exposed}.expose_app_in_browser=True",
             "--LabApp.extension_manager=readonly", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         ]  # fmt: skip
 

@@ -60,7 +60,7 @@ class Notebook:
         self.page = page
         self.lab = lab
         self.name = name
-        page.goto(lab.url(f"lab/tree/{name}"))
+        page.goto(lab.page(name))
         self.wait_ready()
 
     def wait_ready(self, *, kernel: bool = True) -> None:

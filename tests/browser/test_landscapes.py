@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 import nbtoolkit
 from nbtoolkit.capture.run import Run
 from nbtoolkit.store.columns import Record
-from nbtoolkit.widget import export, messages
+from nbtoolkit.widget import messages, paper
 from nbtoolkit.widget.figures import describe
 from tests.browser.board import COLOURS, Board
 from tests.browser.cells import SETUP
@@ -190,10 +190,10 @@ def test_a_measurement_under_way_is_shown_until_the_reader_points_at_an_earlier_
     stage = columns.placed({"loss_slice": values[None]}, {"alpha": labels, "beta": labels})
     drafts = {"landscape_slice": (np.array([150]), stage)}
     status = messages.status_head(run.status(), run.name)
-    packed = messages.pack(messages.reset(run.record, {}, 1, status, drafts))
-    body = export.scripts() + export.figure_of_run(describe(run.record), packed) + export.mount()
+    head, buffers = messages.reset(run.record, {}, 1, status, drafts)
     path = tmp_path / "under_way.html"
-    path.write_text(export.PAGE.format(title="under way", body=body), encoding="utf-8")
+    body = paper.board(describe(run.record), head, buffers)
+    path.write_text(paper.page("under way", body, "a test"), encoding="utf-8")
     page.goto(path.as_uri())
     board = Board(page).wait()
     plane = panel(board, TITLE)

@@ -5,12 +5,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from nbtoolkit.store.schema import Var
+from nbtoolkit.widget import export_html
+from nbtoolkit.widget.overlaid import OverlaidRuns
 from tests.browser.board import CANVASES, COLOURS, Board
 from tests.browser.cells import ASK, SETUP, TRAIN, answer
 from tests.browser.notebook import write
+from tests.panels import streams
+from tests.widget.conftest import FakeRun
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -39,6 +45,18 @@ CONTRAST = (
     return light;
   });
   return [seen.reduce((a, b) => Math.max(a, b), 0), seen.reduce((a, b) => Math.min(a, b), 765)];
+}"""
+)
+# What is drawn in a panel, as one number.
+PIXELS = (
+    f"""panel => {{{CANVASES}"""
+    + """
+  let sum = 0;
+  for (const canvas of canvases) {
+    const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    for (let i = 0; i < pixels.length; i++) sum = (sum * 31 + pixels[i]) % 1000000007;
+  }
+  return sum;
 }"""
 )
 EXPORT = 'import nbtoolkit\nnbtoolkit.export_html(run, "run.html");'
@@ -81,6 +99,87 @@ def test_page_is_complete_in_itself(offline: Any, executed: Path, name: str) -> 
     assert board.root.locator(".nbtk-pointed").inner_text() == "step 0"
     assert [url for url in offline.asked if not url.startswith(("data:", "blob:"))] == [address]
     assert offline.wrong == []
+
+
+def trained(name: str, steps: int, rate: float) -> FakeRun:
+    """A finished run with a curve and a field."""
+    run = FakeRun(name=name, state="finished", step=steps)
+    loss = np.exp(-rate * np.arange(steps))
+    run.record.group("loss", {"loss": Var((), "loss", "training loss")}).append(np.arange(steps), {"loss": loss})
+    lines = {"loss": loss[:, None] * np.linspace(-1, 1, 9) ** 2}
+    slices = run.record.group("slice", {"loss": Var(("alpha",), "loss", "loss along a line")})
+    slices.append(np.arange(steps), lines, {"alpha": np.linspace(-1, 1, 9).tolist()})
+    return run
+
+
+def pointed_at(page: Page, title: str, key: str) -> list[str]:
+    """Press a key in a panel; what all panels then read."""
+    panel = page.locator(f'.nbtk-panel[aria-label="{title}"]').first
+    panel.focus()
+    page.keyboard.press(key)
+    page.wait_for_timeout(300)
+    return page.locator(".nbtk-now").all_inner_texts()
+
+
+def test_the_cursor_of_an_exported_page_moves_all_its_panels(offline: Any, tmp_path: Path) -> None:
+    path = export_html(trained("one", 50, 0.1), tmp_path / "page.html", text="Words of the author.")
+    offline.goto(path.as_uri())
+    Board(offline).wait()
+    slices = offline.locator('.nbtk-panel[aria-label="loss along a line"]')
+    last = slices.evaluate(PIXELS)
+    assert all("step 0" in reading for reading in pointed_at(offline, "training loss", "Home"))
+    offline.wait_for_function(f"([panel, before]) => ({PIXELS})(panel) !== before", arg=[slices.element_handle(), last])
+    readings = pointed_at(offline, "training loss", "ArrowRight")
+    assert all("step 1" in reading for reading in readings)
+    assert f"{np.exp(-0.1):.6g}" in readings[0]
+    assert offline.get_by_text("Words of the author.").is_visible()
+    assert offline.locator("footer").inner_text().startswith("Made with nbtoolkit")
+    assert offline.asked == [path.as_uri()]
+    assert offline.wrong == []
+
+
+def test_an_overlay_on_a_page_reads_every_run(offline: Any, tmp_path: Path) -> None:
+    parts = {"slow": [trained("a", 50, 0.01)], "fast": [trained("b", 30, 0.1)]}
+    path = export_html({"several": OverlaidRuns(parts), "one": trained("c", 20, 0.1)}, tmp_path / "page.html")
+    offline.goto(path.as_uri())
+    Board(offline).wait()
+    Board(offline, 1).wait()
+    reading = pointed_at(offline, "training loss", "Home")[0]
+    assert "slow 1" in reading
+    assert "fast 1" in reading
+    # Of a run that has ended its last value is read.
+    reading = pointed_at(offline, "training loss", "End")[0]
+    assert f"slow {np.exp(-0.49):.6g}" in reading
+    assert f"fast {np.exp(-2.9):.6g}" in reading
+    assert "shown for one run at a time, by show(run): slice" in offline.locator(".nbtk-notes").first.inner_text()
+    assert offline.locator("h2").all_inner_texts() == ["several", "one"]
+    assert offline.wrong == []
+
+
+def test_panels_below_the_window_are_drawn_for_paper(offline: Any, tmp_path: Path) -> None:
+    run = FakeRun(state="finished", record=streams.record(), step=100)
+    names = list(run.record.groups)
+    path = export_html(run, tmp_path / "page.html", panels=names)
+    offline.set_viewport_size({"width": 800, "height": 300})
+    offline.goto(path.as_uri())
+    board = Board(offline).wait()
+    assert board.panels.count() > 10
+    for panel in board.panels.all():
+        for _ in range(100):
+            if panel.evaluate(COLOURS) > 5:
+                break
+            offline.wait_for_timeout(100)
+        assert panel.evaluate(COLOURS) > 5, panel.get_attribute("aria-label")
+    assert offline.evaluate("scrollY") == 0
+    offline.emulate_media(media="print")
+    assert board.root.locator("button:visible:not(.nbtk-findings-head), input:visible").count() == 0
+    assert board.root.locator(".nbtk-status").is_visible()
+
+
+def test_a_browser_that_cannot_unpack_says_so(offline: Any, tmp_path: Path) -> None:
+    offline.add_init_script("delete window.DecompressionStream")
+    offline.goto(export_html(trained("one", 5, 0.1), tmp_path / "page.html").as_uri())
+    expect(offline.locator(".nbtk-run")).to_contain_text("This page needs a newer browser to unpack its data")
 
 
 def test_a_figure_alone_is_drawn_offline_and_follows_dark_mode(offline: Any, root: Path, tmp_path: Path) -> None:

@@ -24,18 +24,15 @@ export class Curves implements Picture {
   }
 
   draw(figure: Figure): string {
-    const { store, scale, all, frame, zoomed } = figure;
+    const { store, scale, all, frame, window } = figure;
     const source = figure.source("data");
-    const x = figure.range("x_range");
-    const view = { ...frame, from: zoomed ? x.start : null, to: zoomed ? x.end : null };
+    const view = { ...frame, from: window?.[0] ?? null, to: window?.[1] ?? null };
     const margin = 0.01 * (all[1] - all[0]); // room for the dots at both ends
-    const across: [number, number] = [all[0] - margin, all[1] + margin];
+    const across: [number, number] = window ?? [all[0] - margin, all[1] + margin];
     const y = fillCurves(source, this.spec, store, figure.weight, view, scale, across);
     const named = this.spec.lines.length > 1 && this.spec.lines.length <= DIRECT;
-    if (figure.free) {
-      figure.span("x_range", across);
-      if (y) figure.span("y_range", headroom(heights(y, source, scale), scale, named));
-    }
+    if (figure.freeSteps) figure.span("x_range", across);
+    if (figure.free && y) figure.span("y_range", headroom(heights(y, source, scale), scale, named));
     this.spec.lines.forEach((_, i) => {
       this.band(figure, source, i);
     });

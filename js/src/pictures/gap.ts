@@ -43,12 +43,13 @@ export class GapPicture implements Picture {
     const { all, frame, store } = figure;
     this.pinned = this.spec.lines.some((line) => line.label === figure.pinned) ? figure.pinned : null;
     const lines = figure.lines();
-    if (figure.free) {
+    if (figure.freeSteps) {
       const named = this.named(lines).map((line) => short(line.label, SHOWN).length);
       const room = Math.min(0.3 * frame.width, LETTER * Math.max(0, ...named) + 12);
-      figure.span("x_range", [all[0], all[1] + ((all[1] - all[0]) * room) / (frame.width - room)]);
-      figure.span("y_range", [BOTTOM, TOP]);
+      const end = all[1] + ((all[1] - all[0]) * room) / (frame.width - room);
+      figure.span("x_range", figure.window ?? [all[0], end]);
     }
+    if (figure.free) figure.span("y_range", [BOTTOM, TOP]);
     const stream = this.stream(store);
     const gaps = stream ? this.inFront(gapsOf(stream.steps, stream.curves, stream.episodes)) : [];
     this.fillCurves(figure, stream, lines);

@@ -34,9 +34,9 @@ export class Heatmap implements Picture {
     const block = figure.store.get(this.spec.lines[0]!.key);
     const hint = block?.rows ? "" : reason(this.spec, figure.store);
     if (!block) return hint;
+    if (figure.freeSteps) figure.span("x_range", figure.window ?? figure.all);
     if (figure.free) {
       this.choose(measured(block), figure);
-      figure.span("x_range", figure.all);
       figure.span("y_range", [0, this.places.length]);
       const [low, high] = limits(block, figure.scale);
       figure.model("colours").setv({ low, high });

@@ -73,8 +73,8 @@ export class Evolution extends OfSpectra implements Picture {
     const hint = spectra && spectra.row(null) >= 0 ? "" : NOTHING;
     if (!spectra) return hint;
     const field = densityField(spectra);
+    if (figure.freeSteps) figure.span("x_range", figure.window ?? figure.all);
     if (figure.free) {
-      figure.span("x_range", figure.all);
       figure.span("y_range", [0, field.width]);
       figure.model("colours").setv({ low: field.limits[0], high: field.limits[1] });
     }

@@ -24,6 +24,7 @@ export class Trajectory implements Picture {
   readonly tall = true;
   readonly help = "Up and Down: the copies";
   private path: Path | null = null;
+  private window: Ends | null = null;
 
   constructor(private readonly spec: PanelSpec) {}
 
@@ -34,6 +35,7 @@ export class Trajectory implements Picture {
   }
 
   draw(figure: Figure): string {
+    this.window = figure.window;
     this.path = this.at(figure.store, figure.step);
     if (figure.free) this.setAxes(figure);
     const points = this.path?.points ?? [];
@@ -42,7 +44,7 @@ export class Trajectory implements Picture {
     figure.source("data").data = { ...columns(points), order };
     figure.source("first").data = columns(points.slice(0, 1));
     figure.source("newest").data = columns(points.slice(-1));
-    return points.length ? "" : NOTHING;
+    return points.length ? "" : this.window ? "no copy in these steps" : NOTHING;
   }
 
   isOther(store: Store, step: number | null): boolean {
@@ -101,7 +103,7 @@ export class Trajectory implements Picture {
     for (let copy = 0; copy * this.components < slice.values.length; copy++) {
       const at = copy * this.components;
       const point: Ends = [slice.values[at]!, slice.values[at + 1]!];
-      if (!point.every(Number.isFinite)) continue;
+      if (!point.every(Number.isFinite) || (steps && !this.isInView(steps[copy]!))) continue;
       path.copies.push(copy);
       path.points.push(point);
       path.steps.push(steps ? steps[copy]! : copy);
@@ -109,9 +111,13 @@ export class Trajectory implements Picture {
     return path;
   }
 
-  /** The same axes for all steps. */
+  private isInView(step: number): boolean {
+    return !this.window || !(step < this.window[0] || step > this.window[1]);
+  }
+
+  /** The same axes for all steps; around those in view, where the reader chose some. */
   private setAxes(figure: Figure): void {
-    const block = figure.store.get(this.key);
+    const block = this.window ? undefined : figure.store.get(this.key);
     const both = [0, 1].map((place): Ends => {
       const now = (this.path?.points ?? []).map((point) => point[place]!);
       const values = [...now];
