@@ -5,6 +5,8 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := nbtoolkit/static/board.js
+LAB := nbtoolkit/static/lab
+LINKS := $(addprefix $(VENV)/share/jupyter/,labextensions/nbtoolkit-landscape nbtoolkit/notebooks)
 NODE_MODULES := js/node_modules/.installed
 FIRST_RUN := notebooks/01_first_run.ipynb
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -27,11 +29,17 @@ $(VENV)/.torch:
 	$(BIN)/python -m pip install --quiet "$(TORCH)"
 	touch $@
 
+# JupyterLab's extension and the companions are linked: what is built or edited later is what is found.
 $(VENV)/.installed: $(VENV)/.torch pyproject.toml
+	rm -rf $(LINKS)
 	SKIP_JUPYTER_BUILDER=1 $(BIN)/python -m pip install --quiet --editable . --group test --group dev
+	rm -rf $(LINKS)
+	mkdir -p $(dir $(LINKS))
+	ln -s ../../../../$(LAB) $(word 1,$(LINKS))
+	ln -s ../../../../notebooks $(word 2,$(LINKS))
 	touch $@
 
-js: $(BUNDLE)  ## the bundle of the Board, nbtoolkit/static/board.js
+js: $(BUNDLE)  ## the bundle of the Board and the extension of JupyterLab, in nbtoolkit/static
 
 $(NODE_MODULES): js/package.json js/package-lock.json
 	cd js && npm ci --no-audit --no-fund
@@ -81,5 +89,5 @@ claims: venv  ## the numbers that the companion notebooks claim, on three seeds
 	$(BIN)/python -m tests.claims
 
 clean:  ## remove all that these targets made
-	rm -rf $(VENV) build dist $(BUNDLE) js/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist $(BUNDLE) $(LAB) js/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find nbtoolkit tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""``%load_ext nbtoolkit`` costs nothing until something is watched."""
+"""``%load_ext nbtoolkit`` costs nothing until something is watched, and a server nothing at all."""
 
 import json
 import os
@@ -29,6 +29,13 @@ def loaded(shell, extension: str, path: Path, home: Path) -> set[str]:
 def test_load_ext_imports_nothing_heavy(shell, root: Path, tmp_path: Path) -> None:
     modules = loaded(shell, "nbtoolkit", root, tmp_path)
     assert "nbtoolkit" in modules
+    assert not modules & HEAVY
+
+
+def test_a_server_loads_nothing_heavy(shell, root: Path) -> None:
+    loading = "import json, sys, nbtoolkit.lab.handlers; print(json.dumps(sorted(sys.modules)))"
+    modules = set(json.loads(shell(sys.executable, "-c", loading, cwd=root)))
+    assert "nbtoolkit.lab.stored" in modules
     assert not modules & HEAVY
 
 

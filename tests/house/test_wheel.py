@@ -1,6 +1,7 @@
 """The wheel is complete: it has the bundle, it needs no source tree, and it declares what it imports."""
 
 import ast
+import json
 import re
 import sys
 import sysconfig
@@ -35,16 +36,43 @@ print(nbtoolkit.__file__)
 """
 
 # Imported only where they are known to be there: nbconvert loads its own exporters, a kernel
-# runs in ipykernel and has a comm; traitlets comes with ipywidgets.
-GIVEN = {"nbconvert", "nbformat", "ipykernel", "comm", "traitlets", "tornado", "zmq"}
+# runs in ipykernel and has a comm, a server loads its extensions; traitlets comes with ipywidgets.
+GIVEN = {"nbconvert", "nbformat", "ipykernel", "comm", "traitlets", "tornado", "zmq", "jupyter_core", "jupyter_server"}
+DATA = "nbtoolkit_landscape.data/data/"
+LARGEST = 1_000_000  # bytes
+
+
+def without_version(name: str) -> str:
+    """A path in the wheel; two of its folders carry the version."""
+    return re.sub(r"^(\w+)-\d[\d.]*(?=\.(dist-info|data)/)", r"\1", name)
 
 
 def test_wheel_holds_the_package_and_its_bundle(wheel: Path) -> None:
-    names = zipfile.ZipFile(wheel).namelist()
+    names = [without_version(name) for name in zipfile.ZipFile(wheel).namelist()]
     assert "nbtoolkit/static/board.js" in names
     assert not [name for name in names if name.endswith(".map")]
-    top = {re.sub(r"-\d[\d.]*(?=\.dist-info)", "", name.split("/")[0]) for name in names}
-    assert top == {"nbtoolkit", "nbtoolkit_landscape.dist-info"}
+    top = {name.split("/")[0] for name in names}
+    assert top == {"nbtoolkit", "nbtoolkit_landscape.dist-info", "nbtoolkit_landscape.data"}
+    assert wheel.stat().st_size < LARGEST
+
+
+def test_wheel_holds_the_extension_of_jupyterlab_and_the_companions(root: Path, wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        data = {
+            without_version(name).removeprefix(DATA): archive.read(name)
+            for name in archive.namelist()
+            if without_version(name).startswith(DATA)
+        }
+    extension = "share/jupyter/labextensions/nbtoolkit-landscape"
+    described = json.loads(data.pop(f"{extension}/package.json"))
+    script = data.pop(f"{extension}/{described['jupyterlab']['_build']['load']}")
+    assert b"_JUPYTERLAB" in script
+    assert len(script) < 30_000
+    assert described["version"] == tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
+    enabled = json.loads(data.pop("etc/jupyter/jupyter_server_config.d/nbtoolkit.json"))
+    assert enabled["ServerApp"]["jpserver_extensions"] == {"nbtoolkit.lab": True}
+    companions = {f"share/jupyter/nbtoolkit/notebooks/{path.name}" for path in (root / "notebooks").glob("*.ipynb")}
+    assert set(data) == companions | {f"{extension}/install.json"}
 
 
 def test_wheel_holds_every_module(root: Path, wheel: Path) -> None:
