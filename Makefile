@@ -78,15 +78,20 @@ chromium:
 		else echo "The browser tests need Chromium: install it (Debian: apt-get install chromium)" \
 			"or set CHROMIUM to its path."; exit 1; fi; }
 
-bench: venv js $(VENV)/.bench  ## cost of watching, beside other loggers
+bench: venv js chromium $(VENV)/.bench  ## cost of watching beside other loggers, of control, findings and the page
 	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks.control
+	$(BIN)/python -m tests.benchmarks.findings
+	$(BIN)/python -m tests.benchmarks.page 1
+	$(BIN)/python -m tests.benchmarks.control_page
 
 $(VENV)/.bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --group bench
 	touch $@
 
-claims: venv  ## the numbers that the companion notebooks claim, on three seeds
+claims: venv  ## the numbers that the companions claim, on three seeds; how often healthy runs raise a finding
 	$(BIN)/python -m tests.claims
+	$(BIN)/python -m tests.analysis.healthy
 
 clean:  ## remove all that these targets made
 	rm -rf $(VENV) build dist $(BUNDLE) $(LAB) js/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache

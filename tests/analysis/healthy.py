@@ -235,4 +235,4 @@ def main(seeds: range = SEEDS) -> int:
 
 
 if __name__ == "__main__":
-    main(range(int(sys.argv[1])) if len(sys.argv) > 1 else SEEDS)
+    sys.exit(min(1, main(range(int(sys.argv[1])) if len(sys.argv) > 1 else SEEDS)))
