@@ -139,7 +139,7 @@ def test_two_boards_and_a_closed_one(problem: Any, watched: Any) -> None:
     other = show(run)
     assert isinstance(other, Heard)
     problem.train(2)
-    page.comm = None  # as closed widgets have none
+    page.close()
     other.ask("lr", rate=0.25)
     problem.train(2)
     assert other.heads("commands")[-1][-1]["new"] == 0.25
