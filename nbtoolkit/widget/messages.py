@@ -64,8 +64,8 @@ def reset(
             continue
         # Errors, lines and tasks are kept at the steps of the curve that they are drawn with, fields at those of the
         # widest: what is drawn together, such as a path on a plane, is of the same rows.
-        told = {key: (var.error, var.line, var.training) for key, var in columns.variables.items()}
-        leading = {other: key for key, others in told.items() for other in others}
+        beside = {key: (var.error, var.line, var.training) for key, var in columns.variables.items()}
+        leading = {other: key for key, others in beside.items() for other in others}
         wide = [key for key, array in values.items() if math.prod(array.shape[1:]) > FEW]
         leading |= dict.fromkeys(wide, max(wide, key=lambda key: values[key].size, default=""))
         for key, array in values.items():
@@ -114,7 +114,7 @@ def _message(
     for name, (steps, values) in (drafts or {}).items():
         _add(under_way, buffers, name, steps, values)
     head = {"op": op, "seq": seq, "status": status, "series": series, "drafts": under_way}
-    return head | dict(told or {}), buffers
+    return {**(told or {}), **head}, buffers
 
 
 def _add(series: list, buffers: list, name: str, steps: np.ndarray, values: dict[str, np.ndarray]) -> None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from nbtoolkit.store.columns import Record
 from nbtoolkit.store.schema import Var
@@ -168,10 +169,6 @@ def test_errors_and_lines_are_sent_for_the_steps_of_their_curve() -> None:
         np.testing.assert_array_equal(got[f"g/{name}"][1][:, 0], rows[name][got["g/value"][0].astype(int)])
 
 
-if __name__ == "__main__":
-    GOLDEN.write_text(json.dumps({"bytes": golden_bytes().hex()}) + "\n")
-
-
 def test_an_update_of_a_wide_field_is_bounded_and_ends_with_the_last_row():
     record, sent = Record(), {}
     columns = record.group("norm", {"norm": Var(("param",), units="1", long_name="norm")})
@@ -182,3 +179,19 @@ def test_an_update_of_a_wide_field_is_bounded_and_ends_with_the_last_row():
     assert steps[-1] == 89
     assert len(set(np.diff(steps))) == 1
     assert sent == {"norm": 90}
+
+
+@pytest.mark.parametrize("rows", [10, 10 * messages.SCREEN])
+def test_what_is_told_besides_the_rows_arrives_whatever_the_variables_are_called(rows: int) -> None:
+    record = Record()
+    for name in ("status", "series", "commands"):
+        record.group(name, {name: Var((), "1", name)}).append(range(rows), {name: np.ones(rows)})
+    log = [{"step": 3, "text": "learning rate: 0.1 -> 0.05"}]
+    for make in (messages.reset, messages.append):
+        head, _ = make(record, {}, 1, {"step": rows}, told={"commands": log, "findings": [], "status": "taken"})
+        assert (head["status"], head["commands"], head["findings"]) == ({"step": rows}, log, [])
+        assert [one["key"] for one in head["series"]] == ["status/status", "series/series", "commands/commands"]
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(json.dumps({"bytes": golden_bytes().hex()}) + "\n")
