@@ -44,6 +44,14 @@ class Live:
         self._waiting: list[tuple[Attached, Any]] = []
         self._passes = 1  # in the step before
         self._first = True
+        self._early = False  # the backward passes of this step began before anything was due
+        self._due = False
+
+    def wants(self, step: int) -> bool:
+        """Whether anything is to be measured in the backward pass that begins."""
+        self._due = self._due or self.schedule.live_due(step)
+        self._early = not self._due
+        return self._due
 
     def measure(self, losses: Sequence[Tensor]) -> None:
         """Measure what is due, if backward is about to be called on this step's first loss."""
@@ -77,8 +85,9 @@ class Live:
         passes, first = self.losses.pending, self._first
         self._passes, self._first = max(passes, 1), False
         reason = WatchError(SEVERAL.format(count=passes) if passes > 1 else UNSEEN)
-        if not self._waiting and self.schedule.live_due(self.run.step) and not (first and passes <= 1):
-            # The first loss of a run found by itself is seen too late.
+        early, self._early, self._due = self._early, False, False
+        if not self._waiting and self.schedule.live_due(self.run.step) and not (early or (first and passes <= 1)):
+            # The first loss of a run found by itself is seen too late, and so is one that was not yet due.
             self._waiting = [(item, reason) for item in self.schedule.take_live(self.run.step)]
         waiting, self._waiting = self._waiting, []
         for item, outputs in waiting:

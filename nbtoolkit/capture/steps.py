@@ -117,7 +117,7 @@ class Steps:
             self.losses.before()
         except Exception as error:
             self.run.give_up(error)
-        if self.schedule.live_due(self.run.step):
+        if self.schedule.has_live and self.live.wants(self.run.step):
             self.guarded(lambda: self._measure_live(losses))
 
     def after_backward(self, losses: Sequence[Tensor]) -> bool:
