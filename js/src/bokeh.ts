@@ -31,6 +31,7 @@ export interface Layer {
 
 export interface PlotView {
   model: BokehModel & { height: number; document: { all_models: Set<BokehModel> } };
+  bbox: { width: number; height: number };
   frame: { bbox: { left: number; top: number; width: number; height: number } };
   canvas_view: { events_el: HTMLElement };
   repainted: Signal;

@@ -9,10 +9,15 @@ import { pictureOf } from "./pictures";
 import type { Ends } from "./plane";
 import { Pointing } from "./pointing";
 import type { Reader } from "./reader";
+import type { Reading } from "./reading";
 import { saveImage } from "./saving";
 import type { Store } from "./store";
 import { themeOf } from "./theme";
 import type { Command, Description, PanelSpec, Scale } from "./types";
+
+const LETTER = 6.3; // pixels
+const AT_STEP = 16; // letters more of a reading at a step than now
+const MARGIN = 1.1;
 
 /** What the reader may do with a card among others. */
 export interface Arrangement {
@@ -67,6 +72,8 @@ export class Card {
   private readonly pointing: Pointing;
   private chosen = false;
   private shownText = "";
+  /** Up to this width the reading keeps its second line. */
+  private twoAt = 0;
   private disposed = false;
   private bokeh: Bokeh | null = null;
   private figures: Description["figures"] = {};
@@ -184,9 +191,11 @@ export class Card {
     this.standLines();
     const lines = this.plot?.lines() ?? this.spec.lines;
     const readings = this.picture.read(lines, this.store, step, this.pointing.row);
-    const text = readings.map((reading) => reading.text + reading.color).join() + this.spec.id;
+    const width = Math.round(this.plot?.width ?? 0);
+    const text = readings.map((reading) => reading.text + reading.color).join() + this.spec.id + width;
     if (text === this.shownText) return;
     this.shownText = text;
+    this.makeRoom(readings, width, step === null);
     this.now.title = readings.map((reading) => reading.text).join("  "); // it may be cut
     this.now.replaceChildren(
       ...readings.flatMap(({ text, color }) => {
@@ -196,6 +205,15 @@ export class Card {
         return [part, " "];
       }),
     );
+  }
+
+  /** A second line for readings that are, or at a step would be, longer than one; it stays, lest panels jump. */
+  private makeRoom(readings: Reading[], width: number, now: boolean): void {
+    const letters = readings.reduce((sum, { text, color }) => sum + text.length + (color ? 4 : 2), 0);
+    const long = width > 0 && LETTER * (letters + (now ? AT_STEP : 0)) > width;
+    if (!long && width <= this.twoAt) return;
+    this.twoAt = long ? width * MARGIN : 0;
+    this.root.classList.toggle("nbtk-two", long);
   }
 
   /** The steps pointed at and held, and the marks of commands, where the axis has them. */

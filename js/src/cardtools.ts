@@ -11,7 +11,7 @@ export class CardTools {
   constructor(private readonly card: Card) {
     const { title } = card.spec;
     const save = button("⤓", `save an image of ${title}`, () => {});
-    save.title = "save as PNG; with Shift (and Space) as SVG";
+    save.title = "save an image: PNG; Shift+click or Shift+Space: SVG";
     save.addEventListener("click", (event) => card.save(event.shiftKey ? "svg" : "png"));
     this.enlarge = button("⤢", `enlarge ${title}`, () => card.host.grid.enlarge(card, !card.large));
     this.enlarge.title = "enlarge, or as usual";

@@ -48,18 +48,24 @@ const STYLE = `
   border-radius: 3px; padding: 0 4px; height: 18px; box-sizing: border-box;
 }
 .nbtk-bar ::placeholder { color: var(--nbtk-soft); opacity: 1; }
-.nbtk-bar select { max-width: 17em; }
+.nbtk-bar select { max-width: 21em; }
 .nbtk-new-rate { width: 6em; }
 .nbtk-every { width: 5em; }
 .nbtk-rate { display: inline-block; min-width: 4em; color: var(--nbtk-ink); }
-.nbtk-deaf button { opacity: .55; cursor: not-allowed; }
+.nbtk-deaf button:not(.nbtk-unfold) { opacity: .55; cursor: not-allowed; }
 .nbtk-hold::before {
   content: ""; display: inline-block; width: 7px; height: 8px; margin-right: 5px; background: currentColor;
   clip-path: polygon(0 0, 35% 0, 35% 100%, 65% 100%, 65% 0, 100% 0, 100% 100%, 0 100%);
 }
 .nbtk-held::before { clip-path: polygon(0 0, 100% 50%, 0 100%); }
 .nbtk-line-of-orders { flex: 1 1 20em; padding: 2px 4px; min-height: 16px; color: var(--nbtk-soft); font-size: 11px; overflow-wrap: anywhere; max-height: 5em; overflow: auto; }
-.nbtk-bar[hidden] + .nbtk-line-of-orders:empty { display: none; }
+.nbtk-line-of-orders:empty:not(.nbtk-used) { min-height: 0; padding-block: 0; }
+.nbtk-bar[hidden] + .nbtk-line-of-orders:empty:not(:focus) { display: none; }
+.nbtk-board button.nbtk-unfold { display: none; }
+@container (max-width: 640px) {
+  .nbtk-board button.nbtk-unfold { display: inline-block; }
+  .nbtk-bar:not(.nbtk-unfolded) > .nbtk-order + .nbtk-order { display: none; }
+}
 .nbtk-interventions > button { margin: 2px 4px; }
 .nbtk-interventions ol { flex: 1 0 100%; font-size: 11px; color: var(--nbtk-soft); }
 .nbtk-interventions ol, .nbtk-findings ul { margin: 4px 0; padding: 0 0 0 2em; max-height: 14em; overflow: auto; overflow-wrap: anywhere; }

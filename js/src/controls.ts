@@ -19,6 +19,8 @@ export class Controls {
   private readonly measure: MeasureControls;
   private readonly hold = button("pause", "pause the training", () => this.pauseOrResume());
   private readonly stop = button("stop", "stop the training", () => this.doubt(true));
+  /** Where there is little room, the rest of the bar is opened by this. */
+  private readonly more = button("more", "learning rate and measuring", () => this.unfold());
   private readonly sure: HTMLElement;
   private readonly no = button("no", "no, go on", () => this.doubt(false));
   private reason = "";
@@ -45,11 +47,10 @@ export class Controls {
         this.ask("advance", { steps }, `${steps} ${steps > 1 ? "steps" : "step"}`),
       );
     this.hold.classList.add("nbtk-hold");
-    this.bar.append(
-      element("span", { class: "nbtk-order" }, this.hold, advance(1), advance(STRIDE), this.stop, this.sure),
-      this.rate.root,
-      this.measure.root,
-    );
+    this.more.classList.add("nbtk-unfold");
+    this.more.setAttribute("aria-expanded", "false");
+    const acts = [this.hold, advance(1), advance(STRIDE), this.stop, this.sure, this.more];
+    this.bar.append(element("span", { class: "nbtk-order" }, ...acts), this.rate.root, this.measure.root);
     this.root.append(this.bar, this.line);
     this.show();
   }
@@ -90,6 +91,7 @@ export class Controls {
     this.reason = reason;
     this.bar.classList.toggle("nbtk-deaf", Boolean(reason));
     for (const one of this.bar.querySelectorAll("button")) {
+      if (one === this.more) continue;
       one.setAttribute("aria-disabled", String(Boolean(reason)));
       one.title = reason || one.getAttribute("aria-label")!;
     }
@@ -118,8 +120,16 @@ export class Controls {
     (asking ? this.no : this.stop).focus();
   }
 
+  private unfold(): void {
+    const open = this.bar.classList.toggle("nbtk-unfolded");
+    this.more.setAttribute("aria-expanded", String(open));
+    this.more.textContent = open ? "less" : "more";
+  }
+
   private write(): void {
     const text = this.reason || this.orders.line;
+    // Once it has said something it keeps its place.
+    if (text) this.line.classList.add("nbtk-used");
     if (this.line.textContent !== text) this.line.textContent = text;
   }
 }

@@ -1,7 +1,6 @@
 import { ends as bandEnds, errorsAt, extremes, lineOf, reach } from "./bands";
-import type { Range, Source } from "./bokeh";
+import type { Source } from "./bokeh";
 import { minmax } from "./decimate";
-import { cut } from "./format";
 import { smooth } from "./smooth";
 import type { Block, Store } from "./store";
 import type { Line, PanelSpec, Scale } from "./types";
@@ -9,8 +8,6 @@ import type { Line, PanelSpec, Scale } from "./types";
 /** As in nbtoolkit/panels/curves.py: so few samples are each marked, and so many are smoothed. */
 const DOTS = 40;
 export const PLENTY = 200;
-const LINE = 13;
-const LETTER = 6.2; // pixels
 
 export interface Window {
   /** Width and height of the frame in pixels. */
@@ -132,66 +129,4 @@ export function margins([low, high]: [number, number], scale: Scale): [number, n
 export function headroom([low, high]: [number, number], scale: Scale, named: boolean): [number, number] {
   if (!named) return [low, high];
   return [low, scale === "log" ? high * (high / low) ** 0.08 : high + 0.08 * (high - low)];
-}
-
-/** A name, and the columns at whose last value it is written. */
-export interface Name {
-  x: string;
-  y: string;
-  text: string;
-  color: string;
-}
-
-/** The names of curves, in order of their columns. */
-export const namesOf = (lines: Line[]): Name[] =>
-  lines.map(({ label, color }, i) => ({ x: `x${i}`, y: `smooth${i}`, text: label, color }));
-
-/** Write each name at its last sample, names kept apart from each other. What is outside the frame has none. */
-export function fillEnds(
-  ends: Source,
-  source: Source,
-  names: Name[],
-  y: Range,
-  view: Window,
-  scale: Scale,
-): void {
-  const height = (value: number) => (scale === "log" ? Math.log(value) : value);
-  const unit = (height(y.end) - height(y.start)) / Math.max(view.height, 1);
-  const found = names.flatMap((name) => {
-    const values = (source.data[name.y] ?? []) as Float64Array;
-    const steps = source.data[name.x] as Float64Array;
-    for (let k = values.length - 1; k >= 0; k--) {
-      const value = values[k]!;
-      if (Number.isFinite(value) && (scale === "linear" || value > 0)) {
-        const at = (height(value) - height(y.start)) / unit;
-        return name.y !== "line" || (at >= 0 && at <= view.height) ? [{ ...name, x: steps[k]!, at }] : [];
-      }
-    }
-    return [];
-  });
-  found.sort((a, b) => a.at - b.at);
-  spread(found, view.height - LINE);
-  const back = (at: number) =>
-    scale === "log" ? Math.exp(at * unit + height(y.start)) : at * unit + y.start;
-  ends.data = {
-    x: found.map((end) => end.x),
-    y: found.map((end) => back(end.at)),
-    text: found.map((end) => cut(end.text, lettersIn(view.width))),
-    color: found.map((end) => end.color),
-  };
-}
-
-/** How many letters have room in a frame. */
-export const lettersIn = (width: number): number => Math.max(4, Math.floor(width / LETTER));
-
-/** Push labels apart to at least a line's height: first upwards, then down again from the top. */
-export function spread(labels: { at: number }[], top: number): void {
-  for (let i = 1; i < labels.length; i++) {
-    labels[i]!.at = Math.max(labels[i]!.at, labels[i - 1]!.at + LINE);
-  }
-  let limit = top;
-  for (let i = labels.length - 1; i >= 0; i--) {
-    labels[i]!.at = Math.min(labels[i]!.at, limit);
-    limit = labels[i]!.at - LINE;
-  }
 }

@@ -1,3 +1,4 @@
+import { BEGUN } from "./begun";
 import { Board } from "./board";
 import { drawModel } from "./drawing";
 import { Live, type Model } from "./live";
@@ -15,9 +16,10 @@ function initialize({ model }: { model: Model }): () => void {
   shared.lives.get(uid)?.dispose();
   const live = new Live(model);
   shared.lives.set(uid, live);
+  dispatchEvent(new CustomEvent(BEGUN, { detail: uid }));
   return () => {
-    live.dispose();
     if (shared.lives.get(uid) === live) shared.lives.delete(uid);
+    live.end();
   };
 }
 

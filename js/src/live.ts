@@ -31,7 +31,7 @@ export class Live {
     this.session.control(model.get("controls"));
     this.session.layout = textOf(model.get("arrangement"));
     this.session.keepLayout = (text) => this.keepLayout(text);
-    this.session.send = (content) => model.send(content);
+    this.session.send = (content) => this.send(content);
     this.on("msg:custom", (head: Head | Ack, buffers: DataView[]) => this.receive(head, buffers));
     this.on("change:panels", () => this.session.describe(model.get("panels") as string));
     this.on("change:controls", () => this.session.control(model.get("controls")));
@@ -45,6 +45,26 @@ export class Live {
   dispose(): void {
     clearTimeout(this.timer);
     for (const end of this.ends) end();
+  }
+
+  /** The widget is no more: what was recorded stays. */
+  end(): void {
+    this.dispose();
+    this.lose();
+  }
+
+  private lose(): void {
+    this.session.gone ||= true;
+    this.session.tell();
+  }
+
+  private send(content: object): void {
+    try {
+      this.model.send(content);
+    } catch (error) {
+      this.lose();
+      throw error;
+    }
   }
 
   private on(event: string, callback: (...args: never[]) => void): void {

@@ -81,7 +81,15 @@ export class MeasureControls {
   }
 
   private now(): void {
-    this.able((one) => this.orders.ask("measure", { name: one.name }, `measure ${titleOf(one)}`));
+    this.able(({ name }) =>
+      this.orders.ask(
+        "measure",
+        { name },
+        `measure ${name}`,
+        undefined,
+        `${name} is measured with the next step: +1 or resume`,
+      ),
+    );
   }
 
   private every(): void {
@@ -96,7 +104,7 @@ export class MeasureControls {
       this.orders.ask(
         "every",
         { name: one.name, steps },
-        `${titleOf(one)} every ${whole(steps)} steps`,
+        `${one.name} every ${whole(steps)} steps`,
         (carried) => {
           if (carried && this.steps.value === text) this.steps.value = "";
         },
@@ -111,6 +119,6 @@ export class MeasureControls {
   }
 }
 
-const titleOf = ({ title, name }: Measurable): string => String(title || name);
-
-const option = (one: Measurable): HTMLOptionElement => new Option(titleOf(one), String(one.name));
+/** By the name that verbs and answers have, and what it is. */
+const option = ({ title, name }: Measurable): HTMLOptionElement =>
+  new Option(title && title !== name ? `${name}: ${title}` : String(name), String(name));

@@ -29,7 +29,9 @@ class Move {
       pressed.preventDefault();
       pressed.stopPropagation();
     };
+    const mark = (begun: Event) => begun.preventDefault(); // no text is marked on the way
     addEventListener("keydown", key, { capture: true });
+    addEventListener("selectstart", mark, { capture: true });
     drag(
       event,
       (right, up, to) => {
@@ -38,6 +40,7 @@ class Move {
       },
       (cancelled) => {
         removeEventListener("keydown", key, { capture: true });
+        removeEventListener("selectstart", mark, { capture: true });
         const { over } = this;
         this.point(null);
         this.card.root.classList.remove("nbtk-carried");

@@ -15,8 +15,13 @@ interface Order {
   step: number;
   /** What to do when it has been carried out, or refused. */
   over?: ((done: boolean) => void) | undefined;
+  /** What to say while it waits for a step that a paused loop does not make. */
+  atRest: string;
+  /** Whether a step was asked for since. */
+  stepping: boolean;
 }
 
+const STEPS = ["advance", "resume"];
 let made = 0;
 
 /** A word that no other page has; a page without https has no `crypto.randomUUID`. */
@@ -28,6 +33,9 @@ export class Orders {
   line = "";
   private readonly open = new Map<string, Order>();
   private last: Order | null = null;
+  /** Carried out after something else was asked or said. */
+  private late: Order[] = [];
+  private said = "";
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly end: () => void;
 
@@ -43,11 +51,22 @@ export class Orders {
     this.end();
   }
 
-  /** Send a command; `label` names it in the line. */
-  ask(what: string, fields: object, label: string, over?: (done: boolean) => void): void {
-    const order: Order = { id: fresh(), label, state: "asked", text: "", step: this.step(), over };
+  /** Send a command; `label` names it in the line, `atRest` says what it waits for in a paused loop. */
+  ask(what: string, fields: object, label: string, over?: (done: boolean) => void, atRest = ""): void {
+    const order: Order = {
+      id: fresh(),
+      label,
+      state: "asked",
+      text: "",
+      step: this.step(),
+      over,
+      atRest,
+      stepping: false,
+    };
+    if (STEPS.includes(what)) this.expect(true);
     this.open.set(order.id, order);
     this.last = order;
+    this.late = [];
     try {
       this.session.send?.({ ...fields, op: "command", id: order.id, what });
       this.write();
@@ -60,7 +79,9 @@ export class Orders {
   /** Say something that no command is about. */
   say(text: string): void {
     this.last = null;
-    this.put(text);
+    this.late = [];
+    this.said = text;
+    this.write();
   }
 
   private answered({ id, state, text }: Ack): void {
@@ -77,7 +98,10 @@ export class Orders {
     this.open.delete(order.id);
     Object.assign(order, { state, text });
     order.over?.(state === "done");
-    if (order === this.last || state === "refused") this.last = order;
+    if (state === "refused") {
+      this.last = order;
+      this.expect(false);
+    } else if (order !== this.last && order.atRest) this.late.push(order);
     this.write();
     this.wait();
   }
@@ -98,18 +122,37 @@ export class Orders {
   }
 
   private write(): void {
-    const order = this.last;
-    if (!order) return;
-    const waiting = [...this.open.values()].filter((one) => one !== order).length;
-    const told = {
-      asked: "asked",
-      queued: "waits for the end of this step",
-      done: "done",
-      refused: "refused",
-    };
-    const word = order.state === "done" && order.text ? order.text : `${order.label}: ${told[order.state]}`;
-    const reason = order.state === "refused" && order.text ? `: ${order.text}` : "";
-    this.put(`${word}${reason}${waiting ? ` (${waiting} more waiting)` : ""}`);
+    const others = [...this.open.values()].filter((one) => one !== this.last);
+    const measuring = others.filter(({ state, atRest }) => state === "queued" && atRest);
+    const waiting = this.last ? others.length - measuring.length : 0;
+    const first = this.last ? this.word(this.last) : this.said;
+    const more = waiting ? ` (${waiting} more waiting)` : "";
+    const rest = [...this.late, ...measuring].map((one) => this.word(one));
+    this.put([first + more, ...rest].filter(Boolean).join("; "));
+  }
+
+  /** What an order has come to. */
+  private word(order: Order): string {
+    const { label, state, text, atRest } = order;
+    if (this.rests(order)) return atRest;
+    if (state === "done") return text || `${label}: done`;
+    if (state === "refused") return `${label}: refused${text && `: ${text}`}`;
+    const waits = state === "queued" && (!this.paused || order.stepping);
+    return `${label}: ${waits ? "waits for the end of this step" : "asked"}`;
+  }
+
+  /** Whether it waits for a step that nobody makes. */
+  private rests({ state, atRest, stepping }: Order): boolean {
+    return state === "queued" && atRest !== "" && !stepping && this.paused;
+  }
+
+  /** A step was asked for, or there will be none. */
+  private expect(coming: boolean): void {
+    for (const order of this.open.values()) order.stepping = coming;
+  }
+
+  private get paused(): boolean {
+    return this.session.status?.state === "paused";
   }
 
   private put(text: string): void {

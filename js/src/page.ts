@@ -3,6 +3,7 @@ import { type Bokeh, slot } from "./bokeh";
 import { draw } from "./drawing";
 import { inflate, messageOf, parse } from "./packed";
 import { Session } from "./session";
+import { exported } from "./status";
 
 /** Show a run or a figure from what the page itself carries: no kernel, no network. */
 export async function mountPage(element: HTMLElement, payload: string): Promise<Board | null> {
@@ -17,6 +18,7 @@ export async function mountPage(element: HTMLElement, payload: string): Promise<
     session.describe(JSON.stringify(packed.head.panels));
     session.layout = packed.head.layout ?? "";
     session.take(messageOf(packed));
+    session.status = exported(session.status);
     const board = new Board(session, loaded);
     element.append(board.root);
     readyForPaper(board, loaded);

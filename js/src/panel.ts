@@ -170,6 +170,11 @@ export class Plot implements Figure {
     return { left: left + ((step - start) / (end - start)) * width, top, height };
   }
 
+  /** Of all of the figure, in pixels. */
+  get width(): number {
+    return this.view?.bbox.width ?? 0;
+  }
+
   /** The frame in pixels of the figure. */
   get bounds(): { left: number; top: number; width: number; height: number } | null {
     return this.view?.frame.bbox ?? null;

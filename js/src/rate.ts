@@ -3,6 +3,7 @@ import { number } from "./format";
 import type { Orders } from "./orders";
 import type { Session } from "./session";
 
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const ALL = "all";
 const FEW = 3;
 
@@ -14,8 +15,9 @@ interface Ask {
 /** A number as people write it: with a decimal comma, with a minus that is one, with spaces; null if it is none. */
 export function parsed(text: string): number | null {
   const plain = text.replace(/[\s\u2009\u202f\u00a0]/g, "").replaceAll("−", "-");
-  const value = Number(/^[^.]*,[^.,]*$/.test(plain) ? plain.replace(",", ".") : plain);
-  return plain && Number.isFinite(value) ? value : null;
+  const pointed = /^[^.]*,[^.,]*$/.test(plain) ? plain.replace(",", ".") : plain;
+  const value = NUMBER.test(pointed) ? Number(pointed) : Number.NaN;
+  return Number.isFinite(value) ? value : null;
 }
 
 /** The learning rate now, and a place to set another. What is typed is never overwritten. */

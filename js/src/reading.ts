@@ -10,6 +10,7 @@ export interface Reading {
 }
 
 const FEW = 5;
+const BRIEF = 2; // more values than this are told with fewer digits
 const LETTERS = 34;
 
 /** The values of curves at a step, with the step they are of, or now: exact samples, not what was drawn. */
@@ -22,8 +23,9 @@ export function readCurves(spec: PanelSpec, lines: Line[], store: Store, step: n
     const value = block.row(i)[line.column]!;
     const error = errorsAt(line, store, block.x().subarray(i, i + 1))?.[0] ?? Number.NaN;
     const bound = Number.isFinite(error) ? ` ± ${number(error, 2)}` : "";
+    const known = Math.min(lines.length > BRIEF ? 4 : digits(step), within(value, error));
     return several
-      ? [{ text: `${line.label} ${number(value, digits(step))}${bound}`, color: line.color }]
+      ? [{ text: `${line.label} ${number(value, known)}${bound}`, color: line.color }]
       : [
           {
             text: amount(value, spec, step, bound) + against(value, line, store, block.x()[i]!),
@@ -31,14 +33,15 @@ export function readCurves(spec: PanelSpec, lines: Line[], store: Store, step: n
           },
         ];
   });
-  const first = store.get(lines[0]?.key ?? "");
-  if (!first || !values.length) return values;
-  const at = sample(first, lines[0]!, step);
-  const line = several ? lineAt(lines[0]!, store, first.x()[at]!) : Number.NaN;
+  const first = lines.find((line) => sampleOf(line, store, step) >= 0);
+  const block = store.get(first?.key ?? "");
+  if (!first || !block) return values;
+  const at = sample(block, first, step);
+  const line = several ? lineAt(first, store, block.x()[at]!) : Number.NaN;
   const reference = Number.isFinite(line)
-    ? [{ text: `${nameOf(lines[0]!) || "line"} ${number(line, 4)}`, color: null }]
+    ? [{ text: `${nameOf(first) || "line"} ${number(line, 4)}`, color: null }]
     : [];
-  return [...when(first, at, step), ...values, ...reference];
+  return [...when(block, at, step), ...values, ...reference];
 }
 
 /** Where a value stands to its line, with the line's name: within a tenth of it is at the line. */
@@ -56,6 +59,12 @@ const nameOf = ({ line }: Line): string => (line && typeof line === "object" ? l
 
 const digits = (step: number | null) => (step === null ? 4 : 6);
 
+/** Digits of a value down to a hundredth of its error. */
+function within(value: number, error: number): number {
+  const size = Math.abs(value / error);
+  return size > 0 && Number.isFinite(size) ? Math.max(3, Math.ceil(Math.log10(size)) + 2) : 6;
+}
+
 /** A value with its unit. */
 export function amount(value: number | undefined, spec: PanelSpec, step: number | null, bound = ""): string {
   const unit = spec.units && !Number.isNaN(value) ? `\u00a0${spec.units}` : "";
@@ -72,14 +81,15 @@ export function stepsOf(spec: PanelSpec, store: Store): Float64Array {
   return store.get(spec.lines[0]?.key ?? "")?.x() ?? new Float64Array(0);
 }
 
-/** The sample nearest to a step, or the last. */
+/** The last sample at or before a step, or the last of all; -1 where there is none. */
 function sample(block: Block, line: Line, step: number | null): number {
-  if (step === null) return line.column < block.width ? block.rows - 1 : -1;
-  const before = block.at(step);
-  const after = before + 1;
-  if (after >= block.rows) return before;
-  const x = block.x();
-  return before < 0 || x[after]! - step < step - x[before]! ? after : before;
+  if (line.column >= block.width) return -1;
+  return step === null ? block.rows - 1 : block.at(step);
+}
+
+function sampleOf(line: Line, store: Store, step: number | null): number {
+  const block = store.get(line.key);
+  return block ? sample(block, line, step) : -1;
 }
 
 /** The value under the pointer; elsewhere the largest of the row, which is where trouble begins. */

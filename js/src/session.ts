@@ -9,8 +9,8 @@ export class Session {
   store = new Store();
   description: Description = NOTHING;
   status: Status | null = null;
-  /** Whether there was a kernel and it is no more. */
-  gone = false;
+  /** Whether there was a kernel and it is no more, or why it can not be reached, in words. */
+  gone: boolean | string = false;
   /** What was done to the loop while it ran. */
   commands: Command[] = [];
   /** What the record shows that a reader should know. */

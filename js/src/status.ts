@@ -7,6 +7,12 @@ const WORDS: Record<string, string> = { watching: "training", saved: "opened fro
 export const RUNNING = ["watching", "paused"];
 export const GONE = "kernel gone: showing what was recorded";
 
+/** How a run stood when its page was made: nothing there goes on. */
+export function exported<Told extends Status | null>(status: Told): Told {
+  if (!status || !RUNNING.includes(status.state)) return status;
+  return { ...status, state: `exported while ${WORDS[status.state] ?? status.state}` };
+}
+
 /** The one line that says how the run stands, and beside it what went wrong. */
 export class StatusLine {
   readonly root = element("div", { class: "nbtk-status", role: "status", "aria-live": "off" });
@@ -14,14 +20,14 @@ export class StatusLine {
   /** Each note on a line of its own. */
   readonly notes = element("div", { class: "nbtk-notes", role: "alert" });
   private told = "";
-  private gone = false;
+  private gone: boolean | string = false;
   private status: Status | null = null;
 
   constructor() {
     this.root.append(this.facts);
   }
 
-  show(status: Status | null, gone: boolean): void {
+  show(status: Status | null, gone: boolean | string): void {
     this.status = status;
     this.gone = gone;
     const facts = this.words();
@@ -33,7 +39,7 @@ export class StatusLine {
   }
 
   private words(): string[] {
-    const gone = this.gone ? [GONE] : [];
+    const gone = this.gone ? [this.gone === true ? GONE : this.gone] : [];
     if (!this.status) return gone.length ? gone : ["waiting for the first step"];
     const { step, steps_per_second: rate, elapsed, share, state, name } = this.status;
     return [

@@ -20,6 +20,7 @@ export const STYLE = `
 }
 .nbtk-board [hidden] { display: none; }
 .nbtk-top { display: flex; flex-wrap: wrap; align-items: center; gap: 2px 16px; padding: 2px 4px; }
+.nbtk-top button { white-space: nowrap; }
 .nbtk-status { display: flex; flex-wrap: wrap; gap: 2px 16px; flex: 1 1 auto; }
 .nbtk-facts { display: flex; flex-wrap: wrap; gap: 0 14px; color: var(--nbtk-soft); }
 .nbtk-facts > :first-child { color: var(--nbtk-ink); font-weight: 600; min-width: 6em; }
@@ -39,8 +40,8 @@ export const STYLE = `
 .nbtk-board button:hover { border-color: var(--nbtk-ink); }
 .nbtk-board :focus-visible { outline: 2px solid var(--nbtk-brand); outline-offset: 1px; }
 .nbtk-pointed { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-.nbtk-slider { display: flex; align-items: center; gap: 6px; color: var(--nbtk-soft); font-size: 11px; }
-.nbtk-slider input { width: 90px; accent-color: var(--nbtk-soft); margin: 0; }
+.nbtk-slider { display: flex; min-width: 0; align-items: center; gap: 6px; color: var(--nbtk-soft); font-size: 11px; }
+.nbtk-slider input { width: 90px; min-width: 30px; accent-color: var(--nbtk-soft); margin: 0; }
 .nbtk-slider output { min-width: 3em; }
 .nbtk-scrubber {
   display: flex; align-items: center; gap: 4px 10px; padding: 2px 4px 4px; position: sticky; top: 0; z-index: 3;
@@ -49,6 +50,12 @@ export const STYLE = `
 .nbtk-scrubber > button:first-child { min-width: 30px; }
 .nbtk-scrubber button:disabled { visibility: hidden; }
 .nbtk-shown { min-width: 11.5em; white-space: nowrap; }
+@container (max-width: 640px) {
+  .nbtk-scrubber { flex-wrap: wrap; }
+  .nbtk-scrubber button:disabled { display: none; }
+  .nbtk-board .nbtk-tracks { flex-basis: calc(100% - 60px); }
+  .nbtk-shown { line-height: 18px; }
+}
 .nbtk-holds .nbtk-shown { color: var(--nbtk-ink); font-weight: 600; }
 .nbtk-holds > button { color: var(--nbtk-ink); }
 .nbtk-tracks { flex: 1 1 120px; min-width: 80px; }
@@ -71,18 +78,23 @@ export const STYLE = `
 .nbtk-selection { position: absolute; left: 0; top: 0; background: var(--nbtk-brand); opacity: .18; pointer-events: none; }
 .nbtk-grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(max(300px, 30%), 100%), 1fr)); grid-auto-flow: row dense; gap: 8px 14px; }
 .nbtk-panel { min-width: 0; background: var(--nbtk-page); color: var(--nbtk-soft); border-top: 1px solid var(--nbtk-faint); padding: 4px 4px 0; }
-.nbtk-panel header { position: relative; height: 36px; cursor: grab; touch-action: pan-y; }
+.nbtk-panel header { position: relative; height: 36px; cursor: grab; touch-action: pan-y; user-select: none; -webkit-user-select: none; }
 .nbtk-now { cursor: auto; }
 .nbtk-title {
    font-weight: 600; color: var(--nbtk-ink); cursor: help; width: fit-content; max-width: calc(100% - 76px);
   white-space: nowrap; overflow: hidden; text-overflow: ellipsis;
 }
 .nbtk-panel header:not(:has(button:not([hidden]))) .nbtk-title { max-width: 100%; }
-.nbtk-now { display: block; min-height: 17px; color: var(--nbtk-soft); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.nbtk-now {
+  display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 1; overflow: hidden; overflow-wrap: anywhere;
+  min-height: 17px; color: var(--nbtk-soft);
+}
+.nbtk-two > header { height: 52px; }
+.nbtk-two .nbtk-now { -webkit-line-clamp: 2; }
 .nbtk-now > span + span { margin-left: 8px; }
 .nbtk-line::before { content: "●"; color: var(--nbtk-line); margin-right: 3px; font-size: 9px; }
-.nbtk-tools { display: flex; align-items: center; gap: 4px 16px; }
-.nbtk-panel .nbtk-tools { position: absolute; top: 0; right: 0; gap: 4px; cursor: auto; }
+.nbtk-tools { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 16px; }
+.nbtk-panel .nbtk-tools { position: absolute; top: 0; right: 0; gap: 4px; flex-wrap: nowrap; cursor: auto; }
 .nbtk-panel .nbtk-tools button { min-width: 24px; padding: 0 6px; }
 .nbtk-more { display: flex; gap: 4px; background: var(--nbtk-page); padding-left: 6px; }
 @media (hover: hover) {

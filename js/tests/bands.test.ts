@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { ends, errorsAt, lineOf, outline, reach } from "../src/bands";
-import type { Source } from "../src/bokeh";
-import { fillCurves, fillEnds, heights } from "../src/curves";
+import type { Range, Source } from "../src/bokeh";
+import { fillCurves, heights } from "../src/curves";
+import { fillEnds } from "../src/ends";
 import { Store } from "../src/store";
 import type { Line, PanelSpec } from "../src/types";
 
@@ -95,9 +96,9 @@ describe("a line", () => {
       expect(high > edge).toBe(held);
       expect(high).toBeGreaterThan(4); // the band is
       const named = source();
-      const range = { start: 0, end: high } as Parameters<typeof fillEnds>[3];
+      const [x, y] = [20, high].map((end) => ({ start: 0, end }) as Range) as [Range, Range];
       const names = [{ x: "line_x", y: "line", text: "edge", color: "black" }];
-      fillEnds(named, target, names, range, view, "linear");
+      fillEnds(named, target, names, { ...view, x, y, scale: "linear" });
       expect(named.data.text).toEqual(held ? ["edge"] : []);
     }
   });

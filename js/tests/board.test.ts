@@ -177,6 +177,28 @@ describe("the Board", () => {
     expect(kept(one).order).toEqual(["a", "c", "b"]);
   });
 
+  it("marks no text on the way of a panel that is carried", async () => {
+    await show(session("ab"));
+    const prevented = () =>
+      !card("b").dispatchEvent(new Event("selectstart", { bubbles: true, cancelable: true }));
+    expect(prevented()).toBe(false);
+    pointer(card("a").querySelector<HTMLElement>("header")!, "pointerdown", 10);
+    expect(prevented()).toBe(true);
+    pointer(document.body, "pointerup", 10);
+    expect(prevented()).toBe(false);
+  });
+
+  it("gives a reading that is longer than its panel a second line, before a step is held", async () => {
+    const one = session("ab");
+    one.description.panels[1]!.units = "units that are as long as this";
+    await show(one);
+    const two = () => ["a", "b"].map((id) => card(id).classList.contains("nbtk-two"));
+    expect(two()).toEqual([false, true]);
+    board.hold(30);
+    expect(two()).toEqual([false, true]);
+    expect(card("b").querySelector(".nbtk-now")!.textContent).toMatch(/step 30.*units that/);
+  });
+
   it("hides, enlarges and remembers, in the next view too", async () => {
     const one = session("abc");
     await show(one);

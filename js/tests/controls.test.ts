@@ -90,6 +90,80 @@ describe("the controls of a running loop", () => {
     expect(line()).toBe("pause: waits for the end of this step");
   });
 
+  const AT_REST = "sharpness is measured with the next step: +1 or resume";
+
+  it("say that a paused loop measures with its next step, until it has", () => {
+    tell({ state: "paused" });
+    find<HTMLSelectElement>('select[aria-label="what to measure"]').value = "sharpness";
+    press("measure it now");
+    answer("queued");
+    expect(line()).toBe(AT_REST);
+    const measure = last().id;
+    press("make 1 step, then pause");
+    expect(line()).toBe("1 step: asked; measure sharpness: waits for the end of this step");
+    answer("queued");
+    answer("done", "1 step");
+    expect(line()).toBe("1 step; measure sharpness: waits for the end of this step");
+    answer("done", "sharpness measured at step 8", measure);
+    expect(line()).toBe("1 step; sharpness measured at step 8");
+    press("resume the training");
+    expect(line()).toBe("resume: asked");
+  });
+
+  it("tell the measurement also where it is there before the step is over, or after other words", () => {
+    tell({ state: "paused" });
+    press("measure it now");
+    answer("queued");
+    const measure = last().id;
+    press("make 1 step, then pause");
+    answer("done", "loss measured at step 8", measure);
+    expect(line()).toBe("1 step: asked; loss measured at step 8");
+    answer("done", "1 step");
+    expect(line()).toBe("1 step; loss measured at step 8");
+    press("measure it now");
+    answer("queued");
+    press("set the learning rate");
+    expect(line()).toMatch(/^a learning rate is a number.*; loss is measured with the next step/);
+    answer("done", "loss measured at step 9");
+    expect(line()).toMatch(/^a learning rate is a number.*; loss measured at step 9$/);
+  });
+
+  it("wait for a next step again where the one asked for was refused", () => {
+    tell({ state: "paused" });
+    press("measure it now");
+    answer("queued");
+    press("resume the training");
+    answer("refused", "too many commands wait");
+    expect(line()).toBe(
+      "resume: refused: too many commands wait; loss is measured with the next step: +1 or resume",
+    );
+  });
+
+  it("wait for the step under way in a loop that goes on", () => {
+    press("measure it now");
+    answer("queued");
+    expect(line()).toBe("measure loss: waits for the end of this step");
+  });
+
+  it("take no room for words before the first, and keep it afterwards", () => {
+    const used = () => find(".nbtk-line-of-orders").classList.contains("nbtk-used");
+    expect(used()).toBe(false);
+    tell({ deaf: "this cell blocks" });
+    tell();
+    expect([line(), used()]).toEqual(["", true]);
+  });
+
+  it("unfold the rest where there is little room, also where nothing can be asked", () => {
+    const more = find<HTMLButtonElement>('button[aria-label="learning rate and measuring"]');
+    tell({ deaf: "this cell blocks" });
+    expect(more.getAttribute("aria-disabled")).toBe(null);
+    for (const open of [true, false]) {
+      more.click();
+      expect(more.getAttribute("aria-expanded")).toBe(String(open));
+      expect(bar().classList.contains("nbtk-unfolded")).toBe(open);
+    }
+  });
+
   it("say why nothing can arrive instead of doing nothing", () => {
     tell({ deaf: "this cell blocks: train in a background thread" });
     press("pause the training");

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { fillCurves, fillEnds, headroom, margins, namesOf, PLENTY } from "../src/curves";
+import { fillCurves, headroom, margins, PLENTY } from "../src/curves";
 import { minmax } from "../src/decimate";
 import { smooth } from "../src/smooth";
 import { Block, Store } from "../src/store";
@@ -77,26 +77,6 @@ describe("what is drawn", () => {
     expect(headroom([0, 100], "linear", true)).toEqual([0, 108]);
     expect(headroom([1, 100], "log", true)[1]).toBeCloseTo(100 * 100 ** 0.08);
     expect(headroom([0, 100], "linear", false)).toEqual([0, 100]);
-  });
-
-  it("keeps the names at the ends apart and inside the frame", () => {
-    const lines = [5, 5, 5.01, 9.99].map((_, i) => ({ ...line, label: `curve ${i}` }));
-    const target = source();
-    target.data = Object.fromEntries(
-      [5, 5, 5.01, 9.99].flatMap((end, i) => [
-        [`x${i}`, Float64Array.of(0, 1)],
-        [`smooth${i}`, Float64Array.of(0, end)],
-      ]),
-    );
-    const ends = source();
-    const range = { start: 0, end: 10 } as Parameters<typeof fillEnds>[3];
-    fillEnds(ends, target, namesOf(lines), range, { ...view, height: 100 }, "linear");
-    const heights = [...(ends.data.y as number[])].sort((a, b) => a - b);
-    for (let i = 1; i < heights.length; i++) expect(heights[i]! - heights[i - 1]!).toBeGreaterThan(1.29);
-    expect(heights.at(-1)).toBeLessThanOrEqual(10);
-    const long = namesOf(lines).map((one) => ({ ...one, text: "loss while learning random targets" }));
-    fillEnds(ends, target, long, range, { ...view, width: 124, height: 100 }, "linear");
-    expect(new Set(ends.data.text as string[])).toEqual(new Set(["loss while learning…"]));
   });
 });
 

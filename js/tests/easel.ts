@@ -36,6 +36,7 @@ export class Easel implements Bokeh {
       const model = Object.assign(fake("plot"), { document: { all_models: new Set(models.values()) } });
       const view: PlotView = {
         model: model as unknown as PlotView["model"],
+        bbox: { width: 300, height: 200 },
         frame: { bbox: { left: 50, top: 10, width: 200, height: 150 } },
         canvas_view: { events_el: document.createElement("div") },
         repainted: { connect: (slot) => this.painted.push(slot) },

@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { BEGUN } from "../src/begun";
+import { CLOSED } from "../src/lab/tab";
 import { VERBS } from "../src/lab/verbs";
 import { boards, Front, page, run, setUp, stored, tearDown } from "./front";
 
@@ -46,6 +48,65 @@ describe("the extension", () => {
     front.side.querySelector("button")!.click();
     await vi.advanceTimersByTimeAsync(0);
     expect(front.added).toHaveLength(3);
+  });
+
+  it("lets a tab follow the run again when its notebook was closed and opened", async () => {
+    const before = boards("u1");
+    const front = await new Front().start();
+    page.seen(true);
+    await vi.advanceTimersByTimeAsync(0);
+    const choose = () => front.side.querySelector("button")!.click();
+    choose();
+    await vi.advanceTimersByTimeAsync(0);
+    const tab = front.added[1]![0];
+    front.panel.closed();
+    expect([before.session.gone, before.session.told]).toEqual([CLOSED, 1]);
+    const after = boards("u1");
+    dispatchEvent(new CustomEvent(BEGUN, { detail: "u1" }));
+    expect([before.disposed, after.shown, tab.node.childElementCount]).toEqual([1, [after.session], 1]);
+    dispatchEvent(new CustomEvent(BEGUN, { detail: "of another Board" }));
+    choose();
+    await vi.advanceTimersByTimeAsync(0);
+    expect([after.shown.length, front.added.length, front.active]).toEqual([1, 2, "u1"]);
+    front.panel.closed();
+    expect([before.session.told, after.session.gone]).toEqual([1, CLOSED]);
+    tab.gone();
+    dispatchEvent(new CustomEvent(BEGUN, { detail: "u1" }));
+    expect([after.disposed, after.shown.length]).toEqual([1, 1]);
+  });
+
+  it("shows a run as it is on the page now, though nobody told", async () => {
+    boards("u1");
+    const front = await new Front().start();
+    page.seen(true);
+    await vi.advanceTimersByTimeAsync(0);
+    for (let i = 0; i < 2; i++) {
+      const told = boards("u1");
+      front.side.querySelector("button")!.click();
+      await vi.advanceTimersByTimeAsync(0);
+      expect(told.shown).toEqual([told.session]);
+    }
+    expect(front.added).toHaveLength(2);
+  });
+
+  it("opens the notebook where the line to the kernel is cut", async () => {
+    const cut = () => {
+      throw new Error("Cannot send");
+    };
+    const before = boards("u1");
+    before.session.send = cut;
+    const front = await new Front().start();
+    page.seen(true);
+    await vi.advanceTimersByTimeAsync(0);
+    await front.do("nbtoolkit:pause");
+    expect(front.source).toBe("%landscape pause");
+    front.side.querySelector("button")!.click();
+    await vi.advanceTimersByTimeAsync(500);
+    expect(front.executed.at(-1)).toEqual(["docmanager:open", { path: "n.ipynb" }]);
+    expect([before.session.gone, before.shown]).toEqual([true, []]);
+    const after = boards("u1");
+    await vi.advanceTimersByTimeAsync(300);
+    expect(after.shown).toEqual([after.session]);
   });
 
   it("opens the notebook of a run that is not on the page, and waits for its Board", async () => {

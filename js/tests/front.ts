@@ -52,6 +52,8 @@ export class Front {
   answers: Record<string, unknown> = { runs: { live: [run], stored: [], complete: true }, companions: [] };
   panel = {
     id: "panel",
+    closed: () => {},
+    disposed: { connect: (slot: () => void) => (this.panel.closed = slot) },
     context: { path: "n.ipynb", ready: Promise.resolve() },
     sessionContext: { ready: Promise.resolve() },
     content: {
@@ -100,8 +102,11 @@ export class Front {
         id = "";
         title = {};
         node: HTMLElement;
-        gone = () => {};
-        disposed = { connect: (slot: () => void) => (this.gone = slot) };
+        slots: (() => void)[] = [];
+        gone = () => {
+          for (const slot of this.slots) slot();
+        };
+        disposed = { connect: (slot: () => void) => this.slots.push(slot) };
         constructor({ node }: { node: HTMLElement }) {
           this.node = node;
         }
@@ -155,16 +160,35 @@ export class Front {
   }
 }
 
+interface FakeSession {
+  status: object;
+  gone: boolean | string;
+  told: number;
+  send(content: object): void;
+  tell(): void;
+}
+
 /** The Boards of a page; what is sent to the run of each. */
 export function boards(...uids: string[]) {
-  const told = { sent: [] as object[], disposed: 0 };
+  const told = { sent: [] as object[], disposed: 0, shown: [] as object[], session: {} as FakeSession };
   class Board {
     root = Object.assign(document.createElement("p"), { textContent: "the Board" });
+    constructor(session: object) {
+      told.shown.push(session);
+    }
     dispose() {
       told.disposed++;
+      this.root.remove();
     }
   }
-  const session = { status: { deaf: "" }, send: (content: object) => told.sent.push(content) };
+  const session: FakeSession = {
+    status: { deaf: "" },
+    gone: false,
+    told: 0,
+    send: (content) => told.sent.push(content),
+    tell: () => session.told++,
+  };
+  told.session = session;
   const lives = new Map(uids.map((uid) => [uid, { session, bokeh: null }]));
   Object.assign(globalThis, { nbtoolkit: { lives, Board } });
   return told;

@@ -35,6 +35,13 @@ describe("the list of runs", () => {
     expect(choices.stored).toHaveBeenCalledWith(stored);
   });
 
+  it("has first what is being trained", async () => {
+    const ended = { ...run, name: "ended", state: "finished", boards: ["e"] };
+    const panel = new RunsPanel(async () => ({ ...listing, live: [ended, run], stored: [] }), choices);
+    await panel.refresh();
+    expect(texts(panel.root, "li b")).toEqual(["a", "ended"]);
+  });
+
   it("reads names as text", async () => {
     const hostile = '<img src=x onerror="alert(1)">';
     const panel = new RunsPanel(async () => ({ ...listing, live: [{ ...run, name: hostile }] }), choices);

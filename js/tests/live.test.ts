@@ -94,6 +94,24 @@ describe("a run followed live", () => {
     expect(model.sent.at(-1)).toEqual({ op: "command" });
   });
 
+  it("tells when a word does not reach the kernel, or the widget is closed", () => {
+    let told = 0;
+    live.session.onData(() => told++);
+    const send = model.send;
+    model.send = () => {
+      throw new Error("Cannot send");
+    };
+    expect(() => live.session.send!({ op: "command" })).toThrow("Cannot send");
+    expect([live.session.gone, told]).toEqual([true, 1]);
+    model.send = send;
+    live.session.gone = "its notebook is closed";
+    live.end();
+    expect([live.session.gone, told, model.listeners.size]).toEqual(["its notebook is closed", 2, 0]);
+    live.session.gone = false;
+    live.end();
+    expect(live.session.gone).toBe(true);
+  });
+
   it("tells of acknowledgements, and takes them for no rows", () => {
     const answers: unknown[] = [];
     live.session.onAck((ack) => answers.push(ack));

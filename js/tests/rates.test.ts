@@ -39,11 +39,12 @@ describe("the controls of the learning rate", () => {
   });
 
   it("refuse by themselves what is no rate", () => {
-    for (const text of ["", "fast", "-1", "1e999", "0x", "1,000,000"]) {
+    for (const text of ["", "fast", "-1", "1e999", "0x", "0x10", "0b1", "Infinity", "1,000,000"]) {
       enter(text);
       expect(line()).toContain("a learning rate is a number from 0 up");
     }
     expect(sent).toEqual([]);
+    expect([".5", "5.", "+1E+2", "-3"].map(parsed)).toEqual([0.5, 5, 100, -3]);
     expect([parsed("1.5"), parsed("1\u2009000"), parsed("1,000.5"), parsed(" ")]).toEqual([
       1.5,
       1000,
@@ -117,13 +118,14 @@ describe("the controls of measuring", () => {
   it("name what can be measured, and say why the rest can not", () => {
     const groups = [...choice().querySelectorAll("optgroup")].map((one) => [one.label, one.textContent]);
     expect(groups).toEqual([
-      ["measured now and then", "training loss"],
-      ["on request", "largest Hessian eigenvalue"],
-      ["not here", "accuracy"],
+      ["measured now and then", "loss: training loss"],
+      ["on request", "sharpness: largest Hessian eigenvalue"],
+      ["not here", "accuracy"], // which is what it is called
     ]);
     choose("sharpness");
     press("measure it now");
     expect(last()).toMatchObject({ what: "measure", name: "sharpness" });
+    expect(line()).toBe("measure sharpness: asked");
     answer("done", "sharpness at step 9");
     choose("accuracy");
     press("measure it now");

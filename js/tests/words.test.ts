@@ -4,6 +4,7 @@ import { pictureOf } from "../src/pictures";
 import { GONE, StatusLine } from "../src/status";
 import { Store } from "../src/store";
 import type { PanelSpec, Status } from "../src/types";
+import { stored } from "./paper";
 
 const status: Status = {
   step: 12_345,
@@ -72,8 +73,11 @@ describe("readings", () => {
       .read(lines, store, step, row)
       .map((one) => one.text);
 
-  it("are of the nearest sample of a curve", () => {
+  it("are of the last sample of a curve at or before a step, as in every panel", () => {
     expect(texts("curves", null)).toEqual(["0.weight 5", "0.bias 6"]);
+    expect(texts("curves", 19)).toEqual(["step 10", "0.weight 0.123457", "0.bias NaN"]);
+    expect(texts("heatmap", 19)[0]).toBe("step 10");
+    expect([texts("curves", -1), texts("heatmap", -1)]).toEqual([[], []]);
     expect(texts("curves", 11)).toEqual(["step 10", "0.weight 0.123457", "0.bias NaN"]);
   });
 
@@ -81,6 +85,36 @@ describe("readings", () => {
     expect(texts("heatmap", 12, 1)).toEqual(["step 10", "NaN in 0.bias"]);
     expect(texts("heatmap", 12)).toEqual(["step 10", "largest 0.123457\u00a0loss in 0.weight"]);
     expect(texts("heatmap", null)).toEqual(["largest 6\u00a0loss in 0.bias"]);
+  });
+
+  it("are of the runs that had begun, and end with a digit of the error where they are several", () => {
+    const store = stored([0, 10, 20], {
+      "a/a": [[0.0851584], [0.0851584], [5]],
+      "a/e": [[0.069], [1e-6], [2]],
+    });
+    const series = [{ key: "b/b", x: 0, y: 1, width: 1 }];
+    store.apply({
+      head: { op: "append", seq: 2, status, series },
+      buffers: [Float64Array.of(20), Float64Array.of(7)],
+    });
+    const [a, b] = [line, { ...line, error: null, key: "b/b", label: "late" }];
+    const both = [{ ...a, label: "early", error: { key: "a/e", column: 0 } }, b];
+    const told = (lines: typeof both) =>
+      [10, 19, 20, 5, -1].map((step) =>
+        pictureOf({ ...spec("curves"), lines })
+          .read(lines, store, step, null)
+          .map((one) => one.text),
+      );
+    expect(told(both)).toEqual([
+      ["step 10", "early 0.0851584 ± 1.0e−6"],
+      ["step 10", "early 0.0851584 ± 1.0e−6"],
+      ["step 20", "early 5 ± 2", "late 7"],
+      ["step 0", "early 0.0852 ± 0.069"],
+      [],
+    ]);
+    const three = [b, b, { ...a, error: null, key: "a/a" }];
+    expect(told(three)[0]).toEqual(["step 10", "0.weight 0.08516"]);
+    expect(told([...both].reverse())[0]).toEqual(["step 10", "early 0.0851584 ± 1.0e−6"]);
   });
 
   it("tell the error, and where the value stands to its line", () => {

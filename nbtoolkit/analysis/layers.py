@@ -8,13 +8,14 @@ import numpy as np
 __all__ = ["listed", "norms_of", "places_of", "thinned"]
 
 SHOWN = 4  # names
+ROOT = "the model itself"  # a bare nn.Linear, or parameters that belong to none of the model's parts
 
 
 def places_of(params: Iterable[Any]) -> dict[str, list[int]]:
-    """Of each module the places of its parameters, whose names are ``module.parameter``."""
+    """Of each module the places of its parameters, whose names are ``module.parameter``; those of the model as one."""
     layers: dict[str, list[int]] = {}
     for place, name in enumerate(map(str, params)):
-        layers.setdefault(name.rpartition(".")[0] or name, []).append(place)
+        layers.setdefault(name.rpartition(".")[0] or ROOT, []).append(place)
     return layers
 
 

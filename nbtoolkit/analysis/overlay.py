@@ -1,7 +1,7 @@
 """Curves of several runs side by side, by label; of runs under one label their mean with its interval."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,23 +89,37 @@ class Overlay(Record):
 
     def __init__(self, parts: Mapping[str, Sequence[Record]], asked: Iterable[str] = ()) -> None:
         super().__init__()
-        self.sources = {
-            label if len(records) == 1 else f"{label} (n={len(records)})": list(records)
-            for label, records in parts.items()
-        }
+        self._given = {label: len(records) for label, records in parts.items()}
+        labels = self._labels(self._given.values())
+        self.sources = {label: list(records) for label, records in zip(labels, parts.values(), strict=True)}
         self.several = any(len(records) > 1 for records in self.sources.values())
         self.asked = set(asked)
         self.generation = 0  # counts changes of what was there already
-        self.notes: list[str] = []
+        self._left_out: list[str] = []
         self._shape: Any = None
         self.refresh()
 
     @property
+    def notes(self) -> list[str]:
+        """What is left out."""
+        groups: Any = list(self.groups.items())
+        lost = [
+            f"{name} has no mean of {label}: its runs have no steps in common"
+            for name, group in groups
+            for label, part in group.parts.items()
+            if isinstance(part, Mean) and part.lost
+        ]
+        return [*self._left_out, *lost]
+
+    @property
     def blocks(self) -> dict[str, Any]:
         """The values of each label by themselves, under the keys of `block`."""
-        places = {label: place for place, label in enumerate(self.sources)}
         groups: Any = list(self.groups.items())
-        return {block(name, places[label]): part for name, group in groups for label, part in group.parts.items()}
+        return {
+            block(name, group.labels["run"].index(label)): part
+            for name, group in groups
+            for label, part in group.parts.items()
+        }
 
     def refresh(self) -> bool:
         """Take in what appeared, and new rows under labels of several runs; whether all is to be read anew."""
@@ -123,14 +137,22 @@ class Overlay(Record):
         records = [record for group in self.sources.values() for record in group]
         return [columns for record in records for columns in list(record.groups.values())]
 
+    def _labels(self, counts: Iterable[int]) -> list[str]:
+        """The labels, those of several runs with the number of runs that are there; no two alike."""
+        told: list[str] = []
+        for (label, several), count in zip(self._given.items(), counts, strict=True):
+            others = {*told, *self._given} - {label}
+            told.append(distinct(label if several == 1 else f"{label} (n={count})", others))
+        return told
+
     def _build(self) -> None:
-        self.notes = []
+        self._left_out = []
         names = list(dict.fromkeys(columns.name for columns in self._every()))
         made = {name: self._group(name) for name in names}
         self.groups = {name: group for name, group in made.items() if group is not None}
         left = [name for name in names if made[name] is None]
         if left:
-            self.notes.append(f"shown for one run at a time, by show(run): {', '.join(left)}")
+            self._left_out.append(f"shown for one run at a time, by show(run): {', '.join(left)}")
 
     def _group(self, name: str) -> Overlaid | None:
         """One group over all labels; None where it has no curves."""
@@ -143,26 +165,34 @@ class Overlay(Record):
         told = {key: found for places in reversed(wanted) for key, found in places.items()}
         if not told:
             return None
-        variables = {key: self._variable(key, var, every) for key, (_, var) in told.items()}
+        suffix = INTERVAL
+        while any(key + suffix in told for key in told):  # it is a variable of the user's
+            suffix += "_"
+        variables = {key: self._variable(key, var, every, suffix) for key, (_, var) in told.items()}
         for var in list(variables.values()):
             if var.error:
                 variables[var.error] = Var(("run",), var.units, f"error of {var.long_name}")
         alone = {key: Var((), v.units, v.long_name, v.scale, v.error, v.line) for key, v in variables.items()}
-        parts: dict[str, Any] = {}
+        found: list[tuple[list[Part], int]] = []
         for label, group in held.items():
             own = [Part(columns, self._places(columns, told), alone) for columns in group]
             own = [part for part in own if part.places]
             if 0 < len(own) < len(self.sources[label]):
-                self.notes.append(f"{name} was measured in {len(own)} of the runs of {label}")
-            if own:
-                parts[label] = Mean(own, alone) if self.several else own[0]
+                self._left_out.append(f"{name} was measured in {len(own)} of the runs of {label}")
+            found.append((own, len(own) or len(self.sources[label])))
+        labels = self._labels(count for _, count in found)
+        parts: dict[str, Any] = {
+            label: Mean(own, alone, suffix) if self.several else own[0]
+            for label, (own, _) in zip(labels, found, strict=True)
+            if own
+        }
         attrs = dict(every[0].attrs)
         if self.several:
             attrs["definition"] = "\n\n".join(filter(None, [str(attrs.get("definition", "")).strip(), MEANT]))
-        return Overlaid(name, variables, attrs, list(self.sources), parts)
+        return Overlaid(name, variables, attrs, labels, parts)
 
-    def _variable(self, key: str, var: Var, every: list[Columns]) -> Var:
-        error = key + INTERVAL if self.several else var.error
+    def _variable(self, key: str, var: Var, every: list[Columns], suffix: str) -> Var:
+        error = key + suffix if self.several else var.error
         return Var(("run",), var.units, var.long_name, var.scale, error, _common_line(var, every))
 
     def _places(self, columns: Columns, told: dict[str, tuple[tuple[str, int], Var]]) -> Places:
@@ -173,7 +203,9 @@ class Overlay(Record):
             if own is None:
                 continue
             if own.units != var.units:
-                self.notes.append(f"{var.long_name} in {own.units} is not shown beside {var.long_name} in {var.units}")
+                self._left_out.append(
+                    f"{var.long_name} in {own.units} is not shown beside {var.long_name} in {var.units}"
+                )
                 continue
             places[key] = name, place
             if var.error in columns.variables and not self.several:
@@ -184,6 +216,12 @@ class Overlay(Record):
 def block(group: str, place: int) -> str:
     """The key under which the values of one label are sent."""
     return f"{group}#{place}"
+
+
+def distinct(label: str, taken: Collection[str]) -> str:
+    """The label, numbered if it is there already."""
+    numbered = [label, *(f"{label} ({i})" for i in range(2, len(taken) + 2))]
+    return next(one for one in numbered if one not in taken)
 
 
 def _curves(columns: Columns, asked: bool) -> dict[str, tuple[tuple[str, int], Var]]:

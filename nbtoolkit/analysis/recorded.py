@@ -69,10 +69,21 @@ class Recorded:
         """Steps and values of a variable without dims, where it is finite; empty where it was not recorded."""
         return self.groups[group].curve(variable) if group in self.groups else (NOTHING, NOTHING)
 
+    @property
+    def maximises(self) -> bool:
+        """Whether the optimizer makes the recorded loss as large as it can."""
+        return self.attrs.get("maximize") == "True"
+
+    @property
+    def seeks_a_saddle(self) -> bool:
+        """Whether the optimizer lowers the loss in some parameters and raises it in others."""
+        return self.attrs.get("maximize") == "False and True"
+
     @cached_property
     def loss(self) -> tuple[np.ndarray, np.ndarray]:
-        """Steps and training losses, where they are finite."""
-        return self.curve("loss", "loss")
+        """Steps and training losses where they are finite, with the other sign where they are maximised."""
+        steps, loss = self.curve("loss", "loss")
+        return steps, -loss if self.maximises else loss
 
     @cached_property
     def boundaries(self) -> np.ndarray:
@@ -81,7 +92,7 @@ class Recorded:
 
     @cached_property
     def task_loss(self) -> tuple[np.ndarray, np.ndarray]:
-        """Steps and finite losses since the last boundary between tasks before the newest row."""
+        """Those of `loss` since the last boundary between tasks before the newest row."""
         steps, loss = self.loss
         begun = self.boundaries[self.boundaries <= steps[-1]] if len(steps) else NOTHING
         first = int(np.searchsorted(steps, begun[-1])) if len(begun) else 0

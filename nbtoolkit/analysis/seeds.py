@@ -44,11 +44,12 @@ class Mean:
 
     Args:
         parts: of each run, with ``rows()``.
-        variables: what each is; the interval of ``x`` is ``x_interval``.
+        variables: what each is.
+        suffix: added to a name, it is the name of the interval.
     """
 
-    def __init__(self, parts: Sequence[Any], variables: Mapping[str, Any]) -> None:
-        self.parts, self.variables = parts, variables
+    def __init__(self, parts: Sequence[Any], variables: Mapping[str, Any], suffix: str = INTERVAL) -> None:
+        self.parts, self.variables, self.suffix = parts, variables, suffix
         self._lengths: list[int] = []
         self._steps = np.empty(0, np.int64)
         self._values: dict[str, np.ndarray] = {}
@@ -61,6 +62,11 @@ class Mean:
     def rows(self, start: int = 0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The steps and values from row ``start`` on."""
         return self._steps[start:], {key: values[start:] for key, values in self._values.items()}
+
+    @property
+    def lost(self) -> bool:
+        """Whether something was measured, but at no step that all runs have reached."""
+        return not len(self) and any(len(part) for part in self.parts)
 
     def refresh(self) -> bool:
         """Take in new rows of the runs; whether there were any."""
@@ -79,7 +85,7 @@ class Mean:
         for key in self.variables:
             curves = [on_steps(self._steps, steps, rows[key]) for steps, rows in held if key in rows]
             if curves:
-                self._values[key], self._values[key + INTERVAL] = mean_with_interval(curves)
+                self._values[key], self._values[key + self.suffix] = mean_with_interval(curves)
         return True
 
 

@@ -22,7 +22,7 @@ def pause(run: "Run") -> None:
     Raises:
         WatchError: the run is over.
     """
-    _give(run, orders.Hold())
+    give(run, orders.Hold())
 
 
 def resume(run: "Run") -> None:
@@ -31,7 +31,7 @@ def resume(run: "Run") -> None:
     Raises:
         WatchError: the run is over.
     """
-    _give(run, orders.Release())
+    give(run, orders.Release())
 
 
 def advance(run: "Run", n: int = 1) -> None:
@@ -40,7 +40,7 @@ def advance(run: "Run", n: int = 1) -> None:
     Raises:
         WatchError: ``n`` is no number of steps, or the run is over.
     """
-    _give(run, orders.Advance(n))
+    give(run, orders.Advance(n))
 
 
 def stop(run: "Run") -> None:
@@ -56,7 +56,7 @@ def stop(run: "Run") -> None:
     Raises:
         WatchError: the run is over.
     """
-    _give(run, orders.Stop())
+    give(run, orders.Stop())
 
 
 def set_lr(run: "Run", rate: float, group: int | None = None) -> None:
@@ -70,10 +70,10 @@ def set_lr(run: "Run", rate: float, group: int | None = None) -> None:
         group: of parameters, by its place in ``optimizer.param_groups``; None for all.
 
     Raises:
-        WatchError: the rate or the group is none, the run is over, or the schedule is at 0 now, so that nothing is in
-            proportion to it.
+        WatchError: the rate or the group is none, the run is over, or there is a schedule and the rate is 0, now or
+            from now on, so that nothing is in proportion to it; then no group is changed.
     """
-    _give(run, rates.SetRate(rate, group))
+    give(run, rates.SetRate(rate, group))
 
 
 def every(run: "Run", instrument: "str | Instrument", n: int) -> None:
@@ -88,16 +88,26 @@ def every(run: "Run", instrument: "str | Instrument", n: int) -> None:
         WatchError: there is no such instrument, it cannot be measured in this loop, ``n`` is no number of steps, or the
             run is over.
     """
-    _give(run, orders.Every(instrument, n))
+    give(run, orders.Every(instrument, n))
 
 
-def _give(run: "Run", order: orders.Order) -> None:
-    """What the loop itself asks for while a fork of it is trained is for the fork."""
+def give(run: "Run", order: orders.Order, *, own: bool = True) -> None:
+    """Hand an order to the run; what the loop itself asks for while a fork of it is trained is for the fork.
+
+    There it does not wait where the cell that is run again did: nobody may be there to let it go on.
+
+    Args:
+        run: this one.
+        order: what is wanted.
+        own: the loop itself gives it, if it is given on its thread.
+    """
     if run.twin is not None and run.twin.steps is not None and run.twin.steps.belongs_here():
         run = run.twin
+        if run.control.replays and order.holds:
+            return
 
     def answer(done: bool, text: str) -> None:
         if not done:
             run.note(text)
 
-    run.control.give(order, answer, own=True)
+    run.control.give(order, answer, own=own and run.steps is not None and run.steps.belongs_here())

@@ -79,6 +79,8 @@ def attach(run: "Run", instrument: Instrument) -> int | None:
         if old is not None:
             item.measured_at, item.seconds, item.dense_until = old.measured_at, old.seconds, old.dense_until
             steps.schedule.remove(old)
+        for asked in steps.schedule.asked(instrument.name):  # is measured with it in the next step
+            steps.schedule.remove(asked)
         steps.schedule.attach(item)
         run.attached = (*(one for one in run.attached if one.name != instrument.name), instrument)
         run.record.groups[instrument.name].attrs["every"] = instrument.every
@@ -122,6 +124,8 @@ class Asked:
         run, name, steps = self.run, self.instrument.name, self.run.steps
         assert steps is not None
         schedule = steps.schedule
+        if self._item is not None and self._item.measured_at is None and self._item not in schedule.attached:
+            self._item = schedule.of(name)  # it has got another cadence since
         if self._item is not None:
             once_more = self._item.once and self._item.due_at <= run.step
             if (self._item.measured_at is None or once_more) and name not in run.failures:
@@ -144,7 +148,7 @@ class Asked:
                 schedule.plan()
             run.control.measured[name] = run.step, self.instrument
             return run.step
-        waiting = [item for item in schedule.attached if item.once and item.instrument is self.instrument]
+        waiting = [item for item in schedule.asked(name) if item.instrument is self.instrument]
         if attached is not None:
             self._item = attached
             schedule.not_taken([attached])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from nbtoolkit.capture import asking, once, orders
-from nbtoolkit.capture.control import NO_STEP
+from nbtoolkit.capture.expecting import NO_STEP, expect
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
 
@@ -19,30 +19,32 @@ if TYPE_CHECKING:
 
 
 def measure(
-    run: "Run", instrument: Instrument, *, loss: Callable[..., Tensor] | None = None, probe: Any = None, **settings: Any
-) -> "xarray.Dataset":
+    run: "Run", instrument: "str | Instrument", *,
+    loss: Callable[..., Tensor] | None = None, probe: Any = None, **settings: Any,
+) -> "xarray.Dataset":  # fmt: skip
     """Measure one instrument once, now, between steps or after the last one.
 
     Args:
         run: this one.
-        instrument: what to measure; it need not be attached.
+        instrument: what to measure, or its name; it need not be attached.
         loss: of the probe, as `watch` takes it; by default what was given there.
         probe: its data.
         settings: of the instrument.
 
-    On another thread than the one that trains, this waits for the step under way to end; an instrument that needs what
-    exists only within a step is then measured in the next.
+    On another thread than the one that trains, this waits for the step under way to end, but not where none is being
+    made; an instrument that needs what exists only within a step is then measured in the next.
 
     Returns:
         Its Dataset in this run, the new row last.
 
     Raises:
-        WatchError: the run was read from a file, its model is gone, the instrument needs what exists only within
-            a step, or the loss of a probe that was not given.
+        WatchError: there is no such instrument, the run was read from a file, its model is gone, the instrument needs
+            what exists only within a step, or the loss of a probe that was not given; or no step ends.
     """
     run = run.twin or run
     if run.subject is None:
         raise WatchError(f"{run.name} is {run.state}: there is no model to measure, only what was recorded.")
+    instrument = asking.found(run, instrument)
     own = run.steps is not None and loss is None and probe is None
     if run.steps is not None and not run.steps.belongs_here() and not run.control.at_rest():
         return _elsewhere(run, instrument.using(**settings), None if own else run.subject.loop(loss, probe))
@@ -67,7 +69,7 @@ def _elsewhere(run: "Run", instrument: Instrument, loop: "Loop | None") -> "xarr
     if waits and loop is None and run.steps and asking.within_step(instrument, run.steps.loop):
         raise WatchError(f"{instrument.name}: {NO_STEP}")
     run.control.give(orders.Measure(instrument, loop), answer)
-    run.control.expect(over)
+    expect(run.control, over, answer)
     done, text = outcome[0]
     if not done:
         raise WatchError(text)

@@ -2,7 +2,7 @@
 
 import gc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +97,9 @@ class Changes:
         if self.seed is not None:
             contents.reseed(generators, self.seed)
         if self.lr is not None:
-            for group, rate in self.rates(optimizer).items():
+            rates = self.rates(optimizer)
+            _check_proportion(optimizer, rates, schedules)
+            for group, rate in rates.items():
                 _set_rate(optimizer, group, rate, schedules)
         if self.perturb:
             perturb([tensor for tensor in params.values() if tensor.requires_grad], self.perturb, self.seed or 0)
@@ -126,12 +128,22 @@ def perturb(params: Sequence[Tensor], size: float, seed: int) -> None:
         tensor.copy_(moved)
 
 
+def _check_proportion(optimizer: Optimizer, places: Iterable[int], schedules: Sequence[LRScheduler]) -> None:
+    """Refuse what a schedule could not go on from, before any group is changed."""
+    rates = [float(group["lr"]) for group in optimizer.param_groups]
+    still = [place for place in places if schedules and not rates[place]]
+    if still:
+        others = [place for place, rate in enumerate(rates) if rate]
+        told = f"; set the others one by one, by their group: {', '.join(map(str, others))}" if others else ""
+        raise WatchError(
+            f"lr: the schedule of group {still[0]} is at 0 now, so that nothing is in proportion to it{told}."
+        )
+
+
 def _set_rate(optimizer: Optimizer, place: int, rate: float, schedules: Sequence[LRScheduler]) -> None:
     """Give a group another rate; a schedule that drives it goes on from there, in proportion."""
     group = optimizer.param_groups[place]
     old = float(group["lr"])
-    if schedules and not old:
-        raise WatchError(f"lr: the schedule of group {place} is at 0 now, so that nothing is in proportion to it.")
     if isinstance(group["lr"], Tensor):
         group["lr"].fill_(rate)
     else:

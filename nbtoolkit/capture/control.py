@@ -20,7 +20,6 @@ REST_SECONDS = 1.0  # the same where nothing has to be listened to: an order rin
 MOST = 1000  # orders that wait
 KEPT = 10_000  # entries of the log
 OVER = "{name} is {state}: there is no training to act on."
-NO_STEP = "this is measured within a step, and none is being made now."
 UNKEPT = f"of the commands only the first {KEPT} are kept in the record"
 
 Answer = Callable[[bool, str], None]  # whether it was carried out; what was done, or why not
@@ -69,7 +68,7 @@ class Control:
         self.holding = False  # the thread is to wait
         self.until: int | None = None  # the step after which it is to wait
         self.rate: Order | None = None  # what has set the learning rate last
-        self.replays = False  # the run does again what another one did, and must not wait
+        self.replays = False  # the run does again what another one did, and must not wait where that did
         self.measured: dict[str, tuple[int, Instrument]] = {}  # on request: the last step, by name
         self._lock = threading.Lock()
         self._ended = False
@@ -86,12 +85,30 @@ class Control:
         pause = self.pause
         return None if pause is None else pause.began
 
+    @property
+    def bound_to_wait(self) -> bool:
+        """Whether the thread waits, or an order is there that may let it wait."""
+        ordered = any(order.waits for order, _ in tuple(self.orders))
+        return ordered or self.holding or self.pause is not None
+
+    @property
+    def ends(self) -> bool:
+        """Whether an order to stop waits."""
+        return any(order.ends for order, _ in tuple(self.orders))
+
     def at_rest(self) -> bool:
         """Whether this thread may act at once: it trains, and is not in a step; or the one that trained is gone."""
         steps, own = self.run.steps, threading.get_ident()
         if steps is None or steps.asleep or own in _attentive:
             return False
-        return steps.thread == own or steps.thread not in sys._current_frames()
+        return steps.thread == own or not self.trains_elsewhere()
+
+    def trains_elsewhere(self) -> bool:
+        """Whether another thread makes the steps, and lives."""
+        steps = self.run.steps
+        if steps is None or steps.thread == threading.get_ident():
+            return False
+        return steps.thread in sys._current_frames()
 
     def give(
         self, order: "Order", answer: Answer, queued: Callable[[], None] = lambda: None, *, own: bool = False
@@ -110,8 +127,6 @@ class Control:
         run = self.run
         if run.state != "watching" or run.steps is None:
             raise WatchError(OVER.format(name=run.name, state=run.state))
-        if self.replays and order.waits:
-            return
         order.check(run)
         if order.at_once and self.at_rest():
             text = order.carry_out(run, own=own)
@@ -137,7 +152,7 @@ class Control:
         Raises:
             TrainingStopped: that was asked for.
         """
-        self._carry_out()
+        self.carry_out()
         if self.holding:
             self._wait()
 
@@ -148,22 +163,19 @@ class Control:
             self._ended = True
             left, pause = list(self.orders), self.pause
             self.orders.clear()
-        for _, answer in left:
-            _told(answer, False, f"{self.run.name} has ended before this could be done")
+        for order, answer in left:
+            _told(answer, False, f"{self.run.name} has ended before {order} could be done")
         if pause is not None:
             pause.bell.set()
 
-    def expect(self, over: threading.Event) -> None:
-        """Wait on another thread until an order that was given is over.
-
-        Raises:
-            WatchError: the thread that would carry it out is gone.
-        """
-        while not over.wait(REST_SECONDS):
-            if self.at_rest():
-                self._carry_out()
-                if not over.is_set():
-                    raise WatchError(f"{self.run.name}: {NO_STEP}")
+    def withdraw(self, answer: Answer) -> bool:
+        """Take back the order that was given with this answer; whether it had not been begun."""
+        for entry in tuple(self.orders):
+            if entry[1] is answer:
+                with contextlib.suppress(ValueError, IndexError):  # the thread that trains has just taken it
+                    self.orders.remove(entry)
+                    return True
+        return False
 
     def log(self, what: str, text: str, old: Any = None, new: Any = None, **more: Any) -> None:
         """Keep what was done in the record."""
@@ -173,7 +185,12 @@ class Control:
         else:
             kept.append({"step": self.run.step, "what": what, "text": text, "old": old, "new": new} | more)
 
-    def _carry_out(self) -> None:
+    def carry_out(self) -> None:
+        """Carry out what waits, on the thread that trains or in its place.
+
+        Raises:
+            TrainingStopped: that was asked for.
+        """
         run, acted = self.run, False
         for _ in range(len(self.orders)):
             try:
@@ -206,15 +223,17 @@ class Control:
     def _wait(self) -> None:
         """Do nothing but listen until let go."""
         run, own = self.run, threading.get_ident()
-        runs = here(run)
-        pause = _pauses[own] = Pause(self)
-        _pass_on(runs)
+        runs: list[Run] = []
+        pause = Pause(self)
         try:
+            runs = here(run)
+            _pauses[own] = pause
+            _pass_on(runs)
             while self.holding and run.state == "watching":
                 for one in runs:
                     one.hear()
                     if one.control.orders and one.state == "watching":
-                        one.control._carry_out()
+                        one.control.carry_out()
                 if self.holding and run.state == "watching":
                     pause.bell.wait(LOOK_SECONDS if any(one.ears for one in runs) else REST_SECONDS)
                     pause.bell.clear()
@@ -224,7 +243,7 @@ class Control:
             raise
         finally:
             self.holding = False
-            del _pauses[own]
+            _pauses.pop(own, None)
             for one in runs:
                 one.passed(perf_counter() - pause.began)
             _pass_on(runs)

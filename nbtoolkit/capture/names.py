@@ -121,6 +121,16 @@ def any_optimizer_besides(known: Iterable[Optimizer]) -> bool:
     return any(issubclass(type(thing), Optimizer) and id(thing) not in ids for thing in gc.get_objects())
 
 
+def is_stepping(thread: int) -> bool:
+    """Whether another thread is within the ``step()`` of an optimizer."""
+    frame = sys._current_frames().get(thread)
+    while frame is not None:
+        if frame.f_globals.get("__name__") == Optimizer.__module__:
+            return True
+        frame = frame.f_back
+    return False
+
+
 def is_called(optimizer: Optimizer) -> bool:
     """Whether this thread is within ``optimizer.step()``, as torch wraps it to call the hooks."""
     frame = sys._getframe()

@@ -21,6 +21,12 @@ class Order:
 
     at_once: ClassVar[bool] = False  # may be done between two steps wherever the thread that trains is
     waits: ClassVar[bool] = False  # is about when the loop goes on
+    holds: ClassVar[bool] = False  # lets the loop wait
+    ends: ClassVar[bool] = False  # ends it
+
+    def __str__(self) -> str:
+        """As one would ask for it."""
+        return type(self).__name__.lower()
 
     def check(self, run: "Run") -> None:
         """Refuse what can never be carried out.
@@ -42,7 +48,11 @@ class Order:
 class Hold(Order):
     """Wait after this step."""
 
-    waits = True
+    waits = holds = True
+
+    def __str__(self) -> str:
+        """As one would ask for it."""
+        return "pause"
 
     def carry_out(self, run: "Run", *, own: bool = False) -> str:
         """The thread waits when this and all that was asked before it is done."""
@@ -59,6 +69,10 @@ class Release(Order):
     """Go on."""
 
     waits = True
+
+    def __str__(self) -> str:
+        """As one would ask for it."""
+        return "resume"
 
     def carry_out(self, run: "Run", *, own: bool = False) -> str:
         """Let the thread go, whichever of its runs holds it."""
@@ -79,7 +93,11 @@ class Advance(Order):
     """
 
     steps: Any
-    waits = True
+    waits = holds = True
+
+    def __str__(self) -> str:
+        """As one would ask for it."""
+        return f"advance {self.steps}"
 
     def check(self, run: "Run") -> None:
         """Refuse what is no number of steps."""
@@ -116,7 +134,7 @@ class HoldLater(Order):
 class Stop(Order):
     """End the training."""
 
-    waits = True
+    waits = ends = True
 
     def carry_out(self, run: "Run", *, own: bool = False) -> str:
         """Raise what ends it."""
@@ -139,6 +157,10 @@ class Every(Order):
     instrument: Any
     steps: Any
     at_once = True
+
+    def __str__(self) -> str:
+        """As one would ask for it."""
+        return f"every {self.instrument.name} {self.steps}"
 
     def check(self, run: "Run") -> None:
         """Refuse what cannot be measured in this loop, and what is no cadence."""
@@ -169,6 +191,10 @@ class Measure(Order):
     instrument: Any
     loop: "Loop | None" = None
     at_once = True
+
+    def __str__(self) -> str:
+        """As one would ask for it."""
+        return f"measure {self.instrument.name}"
 
     def __post_init__(self) -> None:
         """Nothing has been begun."""

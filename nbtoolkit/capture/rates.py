@@ -14,6 +14,10 @@ from nbtoolkit.numerics.given import is_finite, is_whole, shown
 if TYPE_CHECKING:
     from nbtoolkit.capture.run import Run
 
+FOR_EVER = (
+    "lr=0: a schedule drives this learning rate and goes on in proportion, so that it would be 0 for ever; give a "
+    "small one, such as 1e-12, or let the training wait: pause."
+)
 UNDONE = "the learning rate that was set was another again after step {step}: the loop sets it itself"
 
 
@@ -29,6 +33,10 @@ class SetRate(orders.Order):
     rate: Any
     group: Any = None
     at_once = True
+
+    def __str__(self) -> str:
+        """As one would ask for it."""
+        return f"lr {self.rate:.4g}" if self.group is None else f"lr {self.rate:.4g} group={self.group}"
 
     def check(self, run: "Run") -> None:
         """Refuse what is no learning rate, or no group."""
@@ -94,5 +102,7 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float, group: int | None) -
     # Looking through all objects takes long, and a schedule that goes by a first rate has left it in the groups.
     driven = any("initial_lr" in one for one in optimizer.param_groups)
     schedules = schedules_of(optimizer) if driven else []
+    if schedules and not rate:
+        raise WatchError(FOR_EVER)
     changes.make(optimizer, {}, [], schedules)
     return bool(schedules)

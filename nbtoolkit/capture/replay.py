@@ -22,7 +22,7 @@ from nbtoolkit.capture.run import Run
 from nbtoolkit.capture.situation import Situation
 from nbtoolkit.capture.status import ended_by
 from nbtoolkit.capture.watch import Discovery, runs_by_optimizer, watching
-from nbtoolkit.errors import WatchError
+from nbtoolkit.errors import TrainingStopped, WatchError
 from nbtoolkit.instruments import Instrument
 from nbtoolkit.numerics.given import is_whole, shown
 
@@ -30,6 +30,7 @@ USUAL = (
     "usual causes: GPU kernels that are not deterministic (torch.use_deterministic_algorithms(True)), data read ahead "
     "by other processes or threads, iterators made before the cell, files, the time"
 )
+NOT_SET = "learning rates that were set from outside in {name} at step {steps} are not set here: lr= was given"
 NO_CALL = (
     "no module of this run's model is called between its steps, so that there is no moment at which to begin a fork"
 )
@@ -96,6 +97,14 @@ class _Replay:
             ]  # fmt: skip
         self._seen += 1
 
+    def goes_on(self, optimizer: Optimizer, child: Run) -> None:
+        """The run has become that of the fork: what was set from outside later is set there too, or told of."""
+        hand = _Hand(self.run, child, self.at)
+        if self.changes.lr is None:
+            self._handles.append(optimizer.register_step_post_hook(hand))
+        elif hand.commands:
+            child.note(NOT_SET.format(name=self.run.name, steps=", ".join(str(one["step"]) for one in hand.commands)))
+
     def close(self) -> None:
         """Remove the hooks."""
         for run in self.start.runs:
@@ -136,18 +145,23 @@ class _Hand:
 
     Args:
         run: of the first time.
-        shadow: of this time.
+        again: of this time.
+        since: the step from which on; what was set before is.
     """
 
-    def __init__(self, run: Run, shadow: Run) -> None:
-        self.shadow = shadow
-        self.commands = [one for one in run.commands if one["what"] == "lr" and not one["own"]]
+    def __init__(self, run: Run, again: Run, since: int = -1) -> None:
+        self.again = again
+        self.commands = [
+            one for one in run.commands if one["what"] == "lr" and not one["own"] and one["step"] > since
+        ]  # fmt: skip
 
     def __call__(self, optimizer: Optimizer, *_: Any) -> None:
         """A step has been made."""
-        while self.commands and self.commands[0]["step"] <= self.shadow.step:
+        while self.commands and self.commands[0]["step"] <= self.again.step:
             command = self.commands.pop(0)
             set_rate(optimizer, command["new"], command["group"])
+            told = {key: command[key] for key in ("what", "text", "old", "new", "group", "own")}
+            self.again.control.log(**told)
 
 
 def replay(
@@ -191,7 +205,9 @@ def replay(
         changes.make(loop.optimizer, loop.tensors, found.generators if found else [], schedules)
         gate = Gate(loop, planned(at, steps, every, loop.params()), at + steps)
         gate.child = begun(run, at, loop, changes, name, gate.copies)
+        gate.child.control.replays = True
         again.gate, run.twin = gate, gate.child
+        again.goes_on(loop.optimizer, gate.child)
         if not _compared(run):
             gate.child.note("nothing recorded could show that the cell did again what it did")
         started(gate.child)
@@ -204,7 +220,7 @@ def replay(
             start.situation.restore()
             start.situation.stand_in()
             with (
-                contextlib.suppress(Enough),
+                contextlib.suppress(Enough, TrainingStopped),  # of the twin alone
                 contextlib.redirect_stdout(io.StringIO()),
                 Discovery(start.namespace, again.began, besides=start.watched, instruments=_compared(run)),
             ):

@@ -132,11 +132,7 @@ class Run(stream.Streaming):
                 self.rows.add(name, self.step, {name: scalar}, NO_LABELS)
             self.kept()
 
-    def log_terms(self, **terms: Any) -> None:
-        """Name the additive terms of this step's loss, e.g. ``run.log_terms(ce=ce, decay=decay)``."""
-        run = self.twin or self
-        if run.steps is not None:
-            run.steps.take_terms(terms)
+    log_terms = taking.log_terms
 
     # -- keeping and ending ----------------------------------------------------------------
 

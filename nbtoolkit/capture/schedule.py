@@ -170,6 +170,10 @@ class Schedule:
         """What measures this at its cadence, if anything does."""
         return next((item for item in self.attached if item.name == name and not item.once), None)
 
+    def asked(self, name: str) -> list[Attached]:
+        """What waits to measure this once."""
+        return [item for item in self.attached if item.name == name and item.once and item.measured_at is None]
+
     def detach(self, name: str) -> Instrument | None:
         """Measure an instrument no more; returns it, if it was attached."""
         item = self.of(name)

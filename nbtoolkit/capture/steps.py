@@ -1,7 +1,7 @@
 """The steps of one optimizer: its hooks, and what is measured before and after each step."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from nbtoolkit.capture.live import Live
 from nbtoolkit.capture.loop import Loop
 from nbtoolkit.capture.losses import Losses
 from nbtoolkit.capture.schedule import Attached, Due, Schedule
+from nbtoolkit.capture.turns import Turns
 from nbtoolkit.capture.waiting import waiting_allowed
 from nbtoolkit.instruments import Instrument
 
@@ -45,8 +46,9 @@ class Steps:
         self._sees_hidden = self.hidden.wanted
         self.clock, self._began = Clock(run.step), run.step
         self.orders = run.control.orders  # of the user's, to be carried out between two steps
+        self.turns = Turns(run.control, loop.optimizer, self.clock)
         self._due = NOTHING
-        self._terms_seconds = 0.0  # in which gradients of terms were taken for this step
+        self.terms_seconds = 0.0  # in which gradients of terms were taken for this step
         self.asleep = False  # while the steps made are not this run's
         self._awaiting_closure = False
         self._maker = threading.get_ident()
@@ -113,6 +115,8 @@ class Steps:
         """Note the state of the gradients, which will tell whose the loss is; measure on its graph."""
         if self.loop.gone or not self.belongs_here():
             return
+        if self.orders:
+            self.turns.backward_comes()
         try:
             self.losses.before()
         except Exception as error:
@@ -146,6 +150,11 @@ class Steps:
     def loss_scaled(self, loss: Tensor, scaled: Tensor, scale: Tensor) -> None:
         """Remember which loss a GradScaler has scaled."""
         self.losses.scaled(loss, scaled, scale)
+
+    def scaler_updated(self, stepped: Container[int]) -> None:
+        """A step is complete, or was skipped."""
+        if self.orders and not self.asleep and self.belongs_here():
+            self.turns.updated(stepped)
 
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
         if self.asleep:
@@ -193,10 +202,10 @@ class Steps:
             self.guarded(self._measure_after)
         else:
             self._end_step()
-        if self.orders:
-            self.run.control.obey()
         if self.schedule.stretches:
             self.clock.step_ended()
+        if self.orders:
+            self.turns.step_made()
 
     def guarded(self, work: Callable[[], None]) -> None:
         """Do our work without gradients, without letting an error out, and count its time."""
@@ -286,14 +295,6 @@ class Steps:
                 outputs = error
         seconds = perf_counter() - started
         if "term_grads" in item.instrument.needs:
-            seconds, self._terms_seconds = seconds + self._terms_seconds, 0.0
+            seconds, self.terms_seconds = seconds + self.terms_seconds, 0.0
         self.schedule.measured(item, seconds)
         return outputs
-
-    def take_terms(self, terms: dict[str, Any]) -> None:
-        """The user names the parts of the loss of the step under way."""
-        if self.schedule.wants("term_grads", self.run.step):
-            before = self.clock.measuring
-            self.guarded(lambda: self.loop.take_term_grads(terms))
-            self._terms_seconds += self.clock.measuring - before
-        self.loop.set_terms(terms)

@@ -25,6 +25,19 @@ def declare(run: "Run", instrument: Instrument) -> None:
     run.record.group(instrument.name, instrument.outputs, instrument.attrs())
 
 
+def log_terms(self: "Run", **terms: Any) -> None:
+    """Name the additive terms of this step's loss, e.g. ``run.log_terms(ce=ce, decay=decay)``."""
+    run = self.twin or self
+    steps = run.steps
+    if steps is None:
+        return
+    if steps.schedule.wants("term_grads", run.step):
+        before = steps.clock.measuring
+        steps.guarded(lambda: steps.loop.take_term_grads(terms))
+        steps.terms_seconds += steps.clock.measuring - before
+    steps.loop.set_terms(terms)
+
+
 def draft(run: "Run", instrument: Instrument, outputs: dict[str, Any], labels: Labels, *interrupt: Any) -> None:
     """A measurement at the present step has come to another stage, or been interrupted."""
     run.drafts.take(instrument, run.step, outputs, labels, *interrupt)

@@ -7,7 +7,7 @@ come and go. Each wrap tells the watchers and calls the original; nothing else.
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -37,6 +37,9 @@ class Watcher(Protocol):
     def loss_scaled(self, loss: Tensor, scaled: Tensor, scale: Tensor) -> None:
         """A GradScaler made ``scaled`` out of ``loss``."""
 
+    def scaler_updated(self, stepped: Container[int]) -> None:
+        """A GradScaler is done with a step of the optimizers with these ids; may raise."""
+
 
 NO_BACKWARD = -1
 
@@ -54,6 +57,7 @@ def add(watcher: Watcher) -> None:
             _install(Optimizer, "zero_grad", _zero_grad)
             _install(nn.Module, "zero_grad", _zero_grad)
             _install(GradScaler, "scale", _scale)
+            _install(GradScaler, "update", _update)
         _watchers.append(watcher)
 
 
@@ -164,3 +168,14 @@ def _scale(original: Callable[..., Any]) -> Callable[..., Any]:
         return scaled
 
     return scale
+
+
+def _update(original: Callable[..., Any]) -> Callable[..., Any]:
+    def update(self: GradScaler, *args: Any, **kwargs: Any) -> Any:
+        stepped = tuple(self._per_optimizer_states)
+        result = original(self, *args, **kwargs)
+        for watcher in tuple(_watchers) if stepped else ():
+            watcher.scaler_updated(stepped)
+        return result
+
+    return update

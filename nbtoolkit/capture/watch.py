@@ -3,7 +3,7 @@
 import datetime
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -198,6 +198,9 @@ class Discovery:
         """Remember what a GradScaler did."""
         self._scaled = [(loss, scaled, scale)]
 
+    def scaler_updated(self, stepped: Container[int]) -> None:
+        """Nothing to do."""
+
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if taps.is_silent(self):
             return
@@ -285,6 +288,7 @@ def _facts(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> dict[str, A
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "model": ", ".join(type(names.unwrapped(model)).__name__ for model in models.values()),
         "optimizer": type(optimizer).__name__,
+        "maximize": " and ".join(sorted({str(bool(g.get("maximize"))) for g in optimizer.param_groups})),
         "parameters": sum(param.numel() for param in held),
         "device": ", ".join(sorted({str(param.device) for param in held})),
         "torch": torch.__version__,

@@ -1,5 +1,6 @@
 """The notebooks that come with the package."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ def companions(folders: list[str] | None = None) -> dict[str, dict[str, Any]]:
     for place in places:
         for path in sorted(Path(place).glob("*.ipynb")):
             files.setdefault(path.name, path)
-    contents = {name: reading.mapping(path) for name, path in sorted(files.items())}
+    # Jupyter's data folders are the installation's own: there may be links in them.
+    contents = {name: reading.mapping(Path(os.path.realpath(path))) for name, path in sorted(files.items())}
     return {name: content for name, content in contents.items() if isinstance(content.get("cells"), list)}
 
 

@@ -1,17 +1,18 @@
 """The runs that the kernels of this server hold, as their Boards announce them.
 
-A Board writes ``nbtoolkit/<stem>.<run>.json`` beside its kernel's connection file ``<stem>.json``; see
+A Board writes ``nbtoolkit-runs/<stem>.<run>.json`` beside its kernel's connection file ``<stem>.json``; see
 `nbtoolkit.widget.announce`. Only kernels that the server knows are asked about, so a file that a dead kernel left
 is never seen.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 from nbtoolkit.lab import reading
 
-FOLDER = "nbtoolkit"
+FOLDER = "nbtoolkit-runs"
 MOST = 100  # runs of one kernel
 
 
@@ -26,14 +27,14 @@ def announced(connection_file: str | Path) -> list[dict[str, Any]]:
         (an absolute path, or empty).
     """
     place = Path(connection_file)
-    prefix = place.stem + "."
+    ours = re.compile(re.escape(place.stem) + r"\.[0-9a-f]{32}\.json")
     found = []
     try:
         names = os.listdir(place.parent / FOLDER)
     except OSError:
         return []
     for name in names:
-        if name.startswith(prefix) and name.endswith(".json"):
+        if ours.fullmatch(name):
             told = reading.mapping(place.parent / FOLDER / name)
             if told and _alive(told.get("pid")):
                 found.append(told)

@@ -1,6 +1,7 @@
 """The runs that are stored in the folders a server shows."""
 
 import os
+import threading
 import time
 from collections import deque
 from itertools import islice
@@ -23,7 +24,7 @@ Found = tuple[list[dict[str, Any]], bool]
 
 
 class Shelf:
-    """The runs stored under a folder, looked for again only after a rest.
+    """The runs stored under a folder, looked for by one walk at a time, and again only after a rest.
 
     Args:
         root: where to begin.
@@ -31,16 +32,20 @@ class Shelf:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._found: Found = [], True
+        self._found: Found = [], False
         self._next = 0.0
+        self._walking = threading.Lock()
 
     def runs(self) -> Found:
-        """What `stored` found last."""
+        """What `stored` found last; who comes while it looks does not wait."""
         began = time.monotonic()
-        if began >= self._next:
-            self._found = stored(self.root)
-            now = time.monotonic()
-            self._next = now + REST * (now - began)
+        if began >= self._next and self._walking.acquire(blocking=False):
+            try:
+                self._found = stored(self.root)
+                now = time.monotonic()
+                self._next = now + REST * (now - began)
+            finally:
+                self._walking.release()
         return self._found
 
 
@@ -71,7 +76,7 @@ def stored(root: Path, *, folders: int = FOLDERS, depth: int = DEPTH, seconds: f
                 inside = sorted(islice(entries, ENTRIES), key=lambda entry: entry.name)
         except OSError:
             continue
-        if any(entry.name == GROUP for entry in inside):
+        if any(entry.name == GROUP and _is_file(entry) for entry in inside):
             found += _run(root, folder)
         elif deep < depth:
             waiting += [(folder / entry.name, deep + 1) for entry in inside if _is_open(entry)]
@@ -84,7 +89,7 @@ def _run(root: Path, folder: Path) -> list[dict[str, Any]]:
     if not isinstance(attributes, dict) or MARK not in attributes:
         return []
     try:
-        modified = (folder / GROUP).stat().st_mtime
+        modified = (folder / GROUP).lstat().st_mtime
     except OSError:
         return []
     return [
@@ -96,6 +101,13 @@ def _run(root: Path, folder: Path) -> list[dict[str, Any]]:
             "modified": modified,
         }
     ]
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_file(follow_symlinks=False)
+    except OSError:
+        return False
 
 
 def _is_open(entry: "os.DirEntry[str]") -> bool:

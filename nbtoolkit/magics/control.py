@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nbtoolkit.capture import Run
     from nbtoolkit.magics.landscape import LandscapeMagics
 
+ENDS = "the training ends after the step under way; if none is made, a second stop ends the watching alone"
 PICTURES = (".png", ".svg")
 
 
@@ -25,7 +26,10 @@ def pause(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
 def resume(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
     """Let it go on."""
     run = magics.current()
-    run.resume()
+    if run.state == "watching" and run.twin is None and not run.control.bound_to_wait:
+        magics.say(command, f"{run.name} is not paused")
+    else:
+        run.resume()
     return run
 
 
@@ -37,7 +41,10 @@ def advance(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
 
 
 def lr(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
-    """Another learning rate; see `Run.set_lr`."""
+    """Another learning rate; see `Run.set_lr`. In a watched cell it is a line of the loop, else from outside."""
+    from nbtoolkit.capture import acts
+    from nbtoolkit.capture.rates import SetRate
+
     rate, *pairs = command.words
     settings = dict(words.pairs("lr", pairs))
     for key in settings:
@@ -46,7 +53,7 @@ def lr(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
     group = magics.value(settings["group"]) if "group" in settings else None
     run = magics.current()
     before = len(run.commands)
-    run.set_lr(magics.value(rate), group)
+    acts.give(run, SetRate(magics.value(rate), group), own=magics.stream.runs is not None)
     _told(magics, command, run, before)
     return run
 
@@ -71,6 +78,18 @@ def diagnose(magics: "LandscapeMagics", command: grammar.Command) -> Any:
         print("\n\n".join(map(str, found)) or f"{run.name}: no findings.")
         print(_looked_at(checked(run)))
     return found
+
+
+def stop(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
+    """End the training of the current run if it runs in another thread, and the watching."""
+    run = magics.current()
+    if run.state == "watching" and run.control.trains_elsewhere() and not run.control.ends:
+        run.stop()
+        magics.say(command, f"{run.name}: {ENDS}")
+    else:
+        run.detach()
+        magics.say(command, words.one_line(run))
+    return run
 
 
 def export(magics: "LandscapeMagics", command: grammar.Command) -> "Path":

@@ -80,7 +80,7 @@ VERBS: Mapping[str, Verb] = {
     "lr": Verb(("RATE", "group=G?"), (), "train on with another learning rate, of one parameter group or of all"),
     "every": Verb(("NAME", "N"), (), "measure an instrument every N steps from now on"),
     "diagnose": Verb((), (), "say what in the run deserves attention, and what was looked at"),
-    "stop": Verb((), (), "stop watching; what was measured is kept"),
+    "stop": Verb((), (), "end the training if it runs in a thread, and the watching; what was measured is kept"),
 }
 FORKABLE = Option(("--forkable",), "", "keep a copy of all the cell begins with, for %landscape fork at=STEP")
 CELL = Verb(

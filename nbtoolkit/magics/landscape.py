@@ -130,12 +130,6 @@ class LandscapeMagics(Magics):
         self.say(command, f"exported to {path}")
         return path
 
-    def _stop(self, command: grammar.Command) -> "Run":
-        run = self.current()
-        run.detach()
-        self.say(command, words.one_line(run))
-        return run
-
     # -- the cell --------------------------------------------------------------------------
 
     def _cell(self, command: grammar.Command, cell: str) -> Any:

@@ -18,6 +18,8 @@ from nbtoolkit.panels.look import (
     axis_range,
     blank_figure,
     colour,
+    dash,
+    in_legend,
     unit_label,
 )
 
@@ -91,10 +93,10 @@ def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> An
     )  # fmt: skip
     items = []
     for i, label in enumerate(labels):
-        ink = {"color": colour(i)}
+        ink, dashes = {"color": colour(i)}, {"line_dash": dash(i).replace("dashdot", "dotdash")}
         parts = _band(plot, source, i)
-        raw = plot.line(f"x{i}", f"y{i}", source=source, alpha=0.28, width=1, muted_alpha=0.05, **ink)
-        strong = plot.line(f"x{i}", f"smooth{i}", source=source, width=1.7, muted_alpha=0.1, **ink)
+        raw = plot.line(f"x{i}", f"y{i}", source=source, alpha=0.28, width=1, muted_alpha=0.05, **ink, **dashes)
+        strong = plot.line(f"x{i}", f"smooth{i}", source=source, width=1.7, muted_alpha=0.1, **ink, **dashes)
         dots = plot.scatter(f"x{i}", f"dot{i}", source=source, size=4.5, muted_alpha=0.1, line_color=None, **ink)
         parts += [raw, strong, dots]
         for renderer in parts:
@@ -107,7 +109,9 @@ def figure(source: ColumnDataSource, ds: Any, *, scale: str | None = None) -> An
     if direct or line:
         plot.add_layout(_end_labels(source, direct, line[0] if line else None, plot.y_range))
     if count > DIRECT_LABELS:
-        plot.add_layout(_legend(items), "right")
+        named, others = in_legend(count)
+        rest = [LegendItem(label=value(others), name="others")] if others else []
+        plot.add_layout(_legend([*items[:named], *rest]), "right")
     return plot
 
 

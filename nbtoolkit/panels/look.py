@@ -12,6 +12,7 @@ from bokeh.plotting import figure
 
 # Okabe & Ito (2008), "Color universal design"; yellow last, it is faint on white.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#777777", "#C8B900")
+DASHES = ("solid", "dashed", "dotted", "dashdot")
 FIELD = "Viridis256"
 
 HEIGHT = 200
@@ -23,14 +24,26 @@ MARK = "#D55E00"  # of the newest point on a field
 FONT = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
 SIZE = "11px"
 DIRECT_LABELS = 5
+LEGEND = 9  # lines that have room beside a frame
 
 SMOOTHING = 0.9
 DRAWN = 1000
 
 
 def colour(index: int) -> str:
-    """Colour of the category ``index``; the eight repeat."""
+    """Colour of the category ``index``; the eight repeat, see `dash`."""
     return PALETTE[index % len(PALETTE)]
+
+
+def dash(index: int) -> str:
+    """How the line of the category ``index`` is drawn, which tells those of one colour apart."""
+    return DASHES[index // len(PALETTE) % len(DASHES)]
+
+
+def in_legend(count: int) -> tuple[int, str]:
+    """How many of ``count`` curves are named in a legend, and what is said of the others."""
+    named = count if count <= LEGEND else LEGEND - 1
+    return named, f"and {count - named} more" if named < count else ""
 
 
 def unit_label(attrs: Mapping[str, Any]) -> str:

@@ -1,12 +1,13 @@
 """Runs tell the Jupyter server of themselves, so that JupyterLab can list those of all kernels.
 
-For each run with a Board there is a small file ``nbtoolkit/<stem>.<run>.json`` beside the kernel's connection file
-``<stem>.json``. It goes with the run or with the kernel. Nothing here may disturb a run: what cannot be written is left
-out.
+For each run with a Board there is a small file ``nbtoolkit-runs/<stem>.<run>.json`` beside the kernel's connection file
+``<stem>.json`` in Jupyter's runtime folder. It goes with the run or with the kernel. Nothing here may disturb a run:
+what cannot be written is left out.
 """
 
 import json
 import os
+import re
 import sys
 import time
 import weakref
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-FOLDER = "nbtoolkit"  # a folder of its own: `jupyter console --existing` looks for connection files by part of a name
+# A folder of its own: `jupyter console --existing` looks for connection files by part of a name.
+FOLDER = "nbtoolkit-runs"
+OURS = re.compile(r"(?P<stem>.+)\.[0-9a-f]{32}\.(json|part)")
 INTERVAL = 1.0  # seconds
 
 _announced: "weakref.WeakKeyDictionary[Any, Announcement]" = weakref.WeakKeyDictionary()
@@ -80,12 +83,15 @@ class Announcement:
 
 
 def _connection_file() -> Path | None:
-    """Of the kernel that this process is."""
+    """Of the kernel that this process is; None where it is not in the folder that Jupyter keeps them in."""
     kernelapp = sys.modules.get("ipykernel.kernelapp")
     if kernelapp is None or not kernelapp.IPKernelApp.initialized():
         return None
+    from jupyter_core.paths import jupyter_runtime_dir
+
     path = Path(kernelapp.IPKernelApp.instance().abs_connection_file)
-    return path if path.exists() else None
+    home = path.parent.resolve() == Path(jupyter_runtime_dir()).resolve()
+    return path if home and path.suffix == ".json" and path.exists() else None
 
 
 def _remove(path: Path, pid: int) -> None:
@@ -100,5 +106,8 @@ def _remove(path: Path, pid: int) -> None:
 def _sweep(folder: Path) -> None:
     """Remove what kernels left that were killed: their connection files are gone."""
     for path in folder.iterdir():
-        if not (folder.parent / f"{path.stem.rpartition('.')[0]}.json").exists():
+        ours = OURS.fullmatch(path.name)
+        if ours is None or path.is_symlink() or not path.is_file():
+            continue
+        if not (folder.parent / f"{ours['stem']}.json").exists():
             path.unlink(missing_ok=True)

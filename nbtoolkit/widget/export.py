@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from nbtoolkit import analysis
-from nbtoolkit.errors import StoreError
 from nbtoolkit.store.columns import Record
 from nbtoolkit.widget import messages, paper
 from nbtoolkit.widget.choice import named_groups
 from nbtoolkit.widget.figures import describe
+from nbtoolkit.widget.overlaid import overlaid
+from nbtoolkit.widget.writing import write
 
-FORMS = "give a run, a list of runs, or a dict of runs by label"
+FORMS = "give a run, a list of runs, or a dict of runs, or of lists of runs, by label"
 
 
 def export_html(
@@ -29,7 +30,7 @@ def export_html(
     """Write runs as one self-contained page; returns its path.
 
     The page has the linked panels of the Board, needs neither kernel nor network, and names what made it. Of several
-    runs each has a Board of its own; for their curves in one picture export the overlay that `show` makes of them.
+    runs each has a Board of its own; lists of runs by label are one picture, as `show` draws it.
 
     Args:
         run_or_runs: a run being watched, finished, or opened from a file; a list of them; or a dict of them, whose keys
@@ -57,18 +58,15 @@ def export_html(
     made = f"nbtoolkit {version('nbtoolkit-landscape')}, {date.today().isoformat()}"
     page = paper.page(heading, "\n".join(filter(None, body)), made)
     path = Path(path)
-    try:
-        path.write_text(page, encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise StoreError(
-            f"The page cannot be written to {path}: {error.strerror or error}; choose another path."
-        ) from error
+    write(path, page.encode("utf-8", "replace"), "The page")
     return path
 
 
 def _labelled(runs: Any) -> list[tuple[str, Any]]:
-    """Runs with what is written above each."""
-    if isinstance(runs, Mapping):
+    """Runs with what is written above each; of a dict with lists, all in one picture."""
+    if isinstance(runs, Mapping) and any(isinstance(one, (list, tuple)) for one in runs.values()):
+        found = [("", overlaid([runs]))]
+    elif isinstance(runs, Mapping):
         found = [(str(label), run) for label, run in runs.items()]
     elif isinstance(runs, Sequence) and not isinstance(runs, str):
         found = [("", run) for run in runs]

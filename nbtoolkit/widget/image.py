@@ -1,20 +1,24 @@
 """One panel as an image file, drawn with matplotlib as it stands on the Board."""
 
 import difflib
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nbtoolkit.errors import LandscapeError, StoreError
+from nbtoolkit.errors import LandscapeError
 from nbtoolkit.panels import curves, evolution, gap, heatmap
 from nbtoolkit.panels.look import INK
 from nbtoolkit.widget import printing
 from nbtoolkit.widget.choice import Panel, all_panels, best_panels, has_labels
 from nbtoolkit.widget.figures import panel_id, part, title
 from nbtoolkit.widget.picture import draw
+from nbtoolkit.widget.writing import write
 
 SUFFIXES = (".png", ".svg")
+INCHES, DPI = 0.5, 20  # in less no letter can be drawn
+PIXELS = 10_000  # a side; more take too much memory
 ALONG_STEPS = (curves, heatmap, evolution, gap)  # a step is a place in them; others show one step at a time
 
 
@@ -39,15 +43,14 @@ def export_image(
         dpi: pixels to an inch, of a PNG.
 
     Raises:
-        LandscapeError: the file is of another kind, size and dpi are not positive, or the run has nothing of that name,
-            or nothing measured by that step.
+        LandscapeError: the file is of another kind, nothing can be drawn in that size and dpi, the run has nothing of
+            that name, or nothing measured by that step.
         StoreError: the file cannot be written there.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise LandscapeError(f"export_image() got {path.name!r}; it writes files that end in .png or .svg.")
-    if not all(np.isfinite(value) and value > 0 for value in (*size, dpi)):
-        raise LandscapeError(f"export_image() got size={size} and dpi={dpi}; it needs positive inches and pixels.")
+    _check(size, dpi, step)
     with run.lock:
         panel = _named(run, name)
         columns, module, names = panel
@@ -62,13 +65,27 @@ def export_image(
         draw(axes, module, ds, heading)
         if step is not None and module in ALONG_STEPS:
             axes.axvline(step, color=INK, linewidth=0.8, linestyle="--")
-    try:
-        path.write_bytes(printing.as_bytes(figure, path.suffix.lower()[1:], dpi))
-    except OSError as error:
-        raise StoreError(
-            f"The image cannot be written to {path}: {error.strerror or error}; choose another path."
-        ) from error
+    write(path, printing.as_bytes(figure, path.suffix.lower()[1:], dpi), "The image")
     return path
+
+
+def _check(size: Any, dpi: Any, step: Any) -> None:
+    """Whether there can be an image of this size, and a measurement at this step."""
+    if step is not None and not _is_number(step):
+        raise LandscapeError(f"export_image() got step={step!r}; it needs the number of a step, or None for the last.")
+    pair = list(size) if isinstance(size, (list, tuple, np.ndarray)) else []
+    got = f"export_image() got size={size!r} and dpi={dpi!r}"
+    if len(pair) != 2 or not all(_is_number(value) and value > 0 for value in (*pair, dpi)):
+        raise LandscapeError(f"{got}; it needs positive inches and pixels, as size=(4.8, 3.2) and dpi=200.")
+    if min(pair) < INCHES or dpi < DPI or max(pair) > PIXELS / dpi:
+        raise LandscapeError(
+            f"{got}; it draws at least {INCHES} inches and {DPI} pixels to an inch, and at most {PIXELS} pixels a side."
+        )
+
+
+def _is_number(value: Any) -> bool:
+    numeric = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return bool(numeric and -math.inf < value < math.inf)  # `isfinite` does not take every int
 
 
 def _named(run: Any, name: str) -> Panel:

@@ -6,8 +6,9 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from unicodedata import bidirectional
 
-from nbtoolkit.analysis.overlay import Overlay
+from nbtoolkit.analysis.overlay import Overlay, distinct
 from nbtoolkit.capture.status import Status
 from nbtoolkit.errors import LandscapeError
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 INTERVAL = 0.1  # seconds between two looks at runs that train
 SHARE = 0.005  # of the time, for bringing the curves together
 LETTERS = 80  # of a name made of labels
+LEFTWARDS = {"R", "AL", "AN", "RLE", "RLO", "RLI", "LRE", "LRO", "LRI", "FSI", "PDF", "PDI"}  # Unicode's annex 9
+CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 FORMS = (
     "it needs a run, or a Bokeh figure. Several runs come as show(a, b), or in a dict of runs or lists of them by label"
 )
@@ -40,8 +43,7 @@ class OverlaidRuns:
         self.record = Overlay(
             {label: [run.record for run in runs] for label, runs in self.parts.items()}, () if names is None else names
         )
-        name = ", ".join(self.record.sources)
-        self.name = name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
+        self.name = joined(list(self.record.sources))
         self._own_notes: list[str] = []
         self._next = 0.0
         for run in self.runs:
@@ -117,6 +119,23 @@ class OverlaidRuns:
                 self._own_notes.append(f"a listener was dropped: {type(error).__name__}: {error}")
 
 
+def joined(labels: Sequence[str]) -> str:
+    """Labels as one name of at most `LETTERS`; those in different directions do not run into each other."""
+    kept: list[str] = []
+    whole = len(", ".join(labels)) <= LETTERS
+    room = LETTERS if whole else LETTERS - 1
+    for label in labels:
+        if room > 0:
+            kept.append(label[:room])
+        room -= len(label) + 2
+    if not whole:
+        kept[-1] += "…"
+    if any(bidirectional(letter) in LEFTWARDS for label in kept for letter in label):
+        # Those the label has itself could end its isolation.
+        kept = [f"\u2068{''.join(letter for letter in label if letter not in CONTROLS)}\u2069" for label in kept]
+    return ", ".join(kept)
+
+
 class NoDrafts:
     """Measurements under way belong to one run."""
 
@@ -180,7 +199,7 @@ def overlaid(
         found = [(str(label), own) for label, (_, own) in zip(labels, found, strict=True)]
     parts: dict[str, list[Any]] = {}
     for label, own in found:
-        parts[_distinct(label or "run", parts)] = own
+        parts[distinct(label or "run", parts)] = own
     return OverlaidRuns(parts, names)
 
 
@@ -195,9 +214,3 @@ def _runs(one: Any, given: Any) -> list[Any]:
     if not runs:
         raise TypeError(f"show() got a {type(given).__name__}; {FORMS}; one label has no runs.")
     return runs
-
-
-def _distinct(label: str, taken: Mapping[str, Any]) -> str:
-    """The label, numbered if it is there already."""
-    numbered = [label, *(f"{label} ({i})" for i in range(2, len(taken) + 2))]
-    return next(one for one in numbered if one not in taken)

@@ -16,6 +16,7 @@ import numpy as np
 
 DIGITS = 6  # that a reading shows
 HEIGHT = 4000  # pixels of the tallest picture of a curve
+STRETCH = 64  # rows of a curve that a reader may look at alone
 DTYPES = {"step": "<i4", "single": "<f4", "double": "<f8"}
 
 
@@ -47,22 +48,34 @@ def narrowed(values: np.ndarray, width: int = 1) -> tuple[str, np.ndarray]:
 
     Args:
         values: row by row.
-        width: values to a row; each column is a curve whose own extent fills a picture.
+        width: values to a row. A column is a curve, any stretch of which may fill a picture; a row is a field, which
+            fills one by itself.
     """
     if np.array_equal(values, np.trunc(values)):  # steps and counts stay exact
         with np.errstate(invalid="ignore"):
             differences = np.diff(values, prepend=0.0)
         near = np.all(np.abs(differences) < 2**31)
         return ("step", differences.astype(DTYPES["step"])) if near else ("double", values)
-    columns = values.reshape(-1, width)
-    finite = np.isfinite(columns)
+    rows = values.reshape(-1, width)
     with np.errstate(all="ignore"):
-        single = columns.astype(DTYPES["single"])
-        error = np.where(finite, np.abs(single - columns), 0.0)
-        legible = np.all(error <= 0.5 * 10.0**-DIGITS * np.abs(columns), where=finite)
-        extent = np.max(columns, 0, initial=-np.inf, where=finite) - np.min(columns, 0, initial=np.inf, where=finite)
-        smooth = np.all((error.max(0) * HEIGHT <= extent) | (extent <= 0))
-    return ("single", single.ravel()) if legible and smooth else ("double", values)
+        single = rows.astype(DTYPES["single"])
+        error = np.where(np.isfinite(rows), np.abs(single - rows), 0.0)
+        legible = np.all(error <= 0.5 * 10.0**-DIGITS * np.abs(rows), where=np.isfinite(rows))
+        down = all(_keeps_shape(rows[at : at + STRETCH], error[at : at + STRETCH], 0) for at in _starts(len(rows)))
+        across = width == 1 or _keeps_shape(rows, error, 1)
+    return ("single", single.ravel()) if legible and down and across else ("double", values)
+
+
+def _keeps_shape(values: np.ndarray, error: np.ndarray, axis: int) -> bool:
+    """Whether along an axis no error shows, however little the values differ there; equal ones stay equal."""
+    finite = np.isfinite(values)
+    extent = np.max(values, axis, initial=-np.inf, where=finite) - np.min(values, axis, initial=np.inf, where=finite)
+    return bool(np.all((error.max(axis, initial=0.0) * HEIGHT <= extent) | (extent <= 0)))
+
+
+def _starts(rows: int) -> range:
+    """Of stretches that overlap by half, so that neighbours stand in one of them together."""
+    return range(0, max(rows - STRETCH // 2, 1), STRETCH // 2)
 
 
 def unpack_snapshot(snapshot: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:

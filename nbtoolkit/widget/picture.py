@@ -1,6 +1,7 @@
 """A still picture of a run, for readers that run no scripts: mail, diffs, GitHub, a notebook saved without state."""
 
 import base64
+import math
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -23,7 +24,7 @@ from nbtoolkit.panels import (
     surface,
     trajectory,
 )
-from nbtoolkit.panels.look import INK, colour, unit_label
+from nbtoolkit.panels.look import INK, colour, dash, in_legend, unit_label
 from nbtoolkit.widget import printing, stills
 from nbtoolkit.widget.choice import all_panels, first_panels, has_labels
 from nbtoolkit.widget.figures import part, title
@@ -48,9 +49,10 @@ def companion(run: Any, uid: str, names: Sequence[str] | None = None) -> dict[st
 
 
 def summary(run: Any) -> str:
-    """One line: name, state, steps, rate."""
+    """One line: name, state, steps, rate where there is one."""
     status = run.status()
-    return f"{run.name}: {status.state}, {status.step} steps, {status.steps_per_second:.4g} steps/s"
+    rate = f", {status.steps_per_second:.4g} steps/s" if math.isfinite(status.steps_per_second) else ""
+    return f"{run.name}: {status.state}, {status.step} steps{rate}"
 
 
 def picture(run: Any, names: Sequence[str] | None = None) -> bytes | None:
@@ -87,9 +89,10 @@ def draw(axes: Any, module: Any, ds: Any, heading: str) -> None:
         surface: stills.surface, profile: stills.profile, matrix: stills.matrix, trajectory: stills.trajectory,
         gap: stills.gap, scree: stills.scree,
     }  # fmt: skip
+    printing.plain(axes)
     axes.set_xlabel("step", fontsize=7)
     pictures.get(module, _table)(axes, ds, module)
-    axes.set_title(heading, fontsize=8, loc="left", fontweight="bold")
+    axes.set_title(heading, fontsize=8, loc="left", fontweight="bold", color=printing.WORDS)
     _quiet(axes)
 
 
@@ -98,13 +101,17 @@ def _curves(axes: Any, ds: Any, module: Any) -> None:
     first = next(iter(bands.drawn(ds).values()))
     scale = _scale(first)
     drawn = module.columns(ds, scale=scale)
+    named, others = in_legend(len(labels))
     for i, label in enumerate(labels):
+        told = label if i < named and len(labels) > 1 else None
         x, y, smooth, dot = (drawn[f"{key}{i}"] for key in ("x", "y", "smooth", "dot"))
         if f"low{i}" in drawn:
             axes.fill_between(x, drawn[f"low{i}"], drawn[f"high{i}"], color=colour(i), alpha=0.16, linewidth=0)
-        axes.plot(x, y, color=colour(i), alpha=0.28, linewidth=0.7)
-        axes.plot(x, smooth, color=colour(i), linewidth=1.2, label=label if len(labels) > 1 else None)
+        axes.plot(x, y, color=colour(i), alpha=0.28, linewidth=0.7, linestyle=dash(i))
+        axes.plot(x, smooth, color=colour(i), linewidth=1.2, linestyle=dash(i), label=told)
         axes.plot(x, dot, ".", color=colour(i), markersize=3)
+    if others:
+        axes.plot([], [], linestyle="none", label=others)
     if line:
         axes.plot(drawn["line_x"], drawn["line"], "--", color=INK, linewidth=0.9, label=line[0])
     axes.set_yscale(scale)
@@ -164,8 +171,8 @@ def _table(axes: Any, ds: Any, module: Any) -> None:
     axes.set_axis_off()
     for y, label, value in zip(drawn["y"], drawn["label"], drawn["value"], strict=True):
         height = 1 - (y + 0.5) / module.ROWS
-        axes.text(0, height, label, fontsize=7, transform=axes.transAxes)
-        axes.text(1, height, value, fontsize=7, ha="right", transform=axes.transAxes)
+        axes.text(0, height, label, fontsize=7, color=printing.WORDS, transform=axes.transAxes)
+        axes.text(1, height, value, fontsize=7, color=printing.WORDS, ha="right", transform=axes.transAxes)
 
 
 def _scale(variable: Any) -> str:

@@ -50,9 +50,9 @@ def test_what_is_no_run_is_refused():
 
 def test_it_prints_all_that_one_needs(bad):
     lines = str(diagnose(bad)[1]).splitlines()
-    assert lines[0] == "alarm: not finite, from step 460: the loss is not finite"
+    assert lines[0] == "alarm: not finite, from step 460: the loss is not finite: the loss diverges"
     assert lines[1].strip().startswith("first at step 460: nan")
-    assert lines[2].strip().startswith("try: Go back")
+    assert lines[2].strip().startswith("try: Lower the learning rate")
     assert lines[3].strip().startswith("see: Micikevicius")
 
 

@@ -2,6 +2,7 @@
 
 from math import inf
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 import nbtoolkit
 from nbtoolkit.analysis import diagnose
 from nbtoolkit.instruments import default, sharpness, unit_activity
+from tests.analysis.healthy import until
 from tests.analysis.records import said
 from tests.claims.trainings import digits, full_batch, half_square, one_hot, tanh_network
 
@@ -46,6 +48,43 @@ def test_a_learning_rate_beyond_the_edge_diverges():
     assert found[0.3] == []
     assert [one.rule for one in found[2.5]] == ["divergence", "not finite"]
     assert found[2.5][0].step < 10
+
+
+def test_a_divergence_is_an_alarm_as_soon_as_it_is_looked_at():
+    """And it is never taken back."""
+    x, y = digits(300, 0, standardised=True)
+    model = tanh_network(0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=2.5)
+    with nbtoolkit.watch(model, optimizer) as run:
+        full_batch(model, optimizer, half_square, x, one_hot(y), 20)
+    loss = run["loss"]["loss"].values
+    assert np.isfinite(loss[:13]).all()
+    told = [[one.severity for one in said(until(run.data, step), "divergence")] for step in range(9, 20)]
+    assert told == [[]] * 3 + [["alarm"]] * 8  # of 13 losses, the fewest that are looked at
+
+
+def test_gradients_whose_norm_overflows_are_not_called_infinite():
+    layer = nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1e-30)
+    with nbtoolkit.watch(layer, optimizer) as run:
+        for _ in range(5):
+            optimizer.zero_grad()
+            (layer(torch.ones(1, 4)).sum() * 1e25).backward()
+            optimizer.step()
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.isfinite().all()
+    (found,) = said(run, "not finite")
+    assert "the norm of gradients overflows in weight" in found.text
+    assert "not finite" not in found.text
+
+
+def test_nan_in_one_step_is_seen_in_what_is_measured_seldom_when_it_is_measured():
+    def spoilt(step, x, y):
+        return (x * float("nan") if step == 77 else x), y
+
+    (found,) = said(trained(network(), 100, spoil=spoilt), "not finite")
+    assert found.step == 77
+    assert "updates first seen at step 80 (measured every 10)" in found.evidence
 
 
 def test_a_corrupted_batch_is_a_spike_that_recovers():
@@ -124,5 +163,5 @@ def test_labels_that_do_not_belong_to_the_inputs_make_a_plateau():
         return x, y[torch.randperm(len(y))]
 
     (found,) = said(trained(network(), 400, lr=0.01, spoil=shuffled), "plateau")
-    assert found.severity == "warn"
+    assert found.severity == "note"
     assert not said(trained(network(), 400, lr=0.05), "plateau")

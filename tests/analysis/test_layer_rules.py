@@ -32,6 +32,24 @@ def test_a_share_a_thousand_times_smaller_than_at_first():
     assert "of 0 is tiny" in found.text
 
 
+@pytest.mark.parametrize("rule", ["vanishing gradient", "update ratio"])
+def test_parameters_of_the_model_itself_are_one_layer(rule):
+    """A bare nn.Linear: its bias is no layer of its own, and neither is a small parameter beside parts."""
+    params = ("weight", "bias", "2.weight", "2.bias", "4.weight", "4.bias")
+    scale = np.array([1.0, 1e-9, 1.0, 1.0, 1.0, 1.0])
+    values = norms(scale=scale) * (1 if rule == "vanishing gradient" else 1e-3)
+    groups = {"grad_norm": {"grad_norm": values}, "update_ratio": {"ratio": values, "update_norm": 5 * values}}
+    assert not said(record({**groups, "loss": {"loss": np.full(200, 2.3)}}, labels={"param": params}), rule)
+
+
+def test_the_model_itself_is_told_as_such():
+    values = norms()
+    values[:, :2] *= 1e-8
+    made = record({"grad_norm": {"grad_norm": values}}, labels={"param": ("weight", "bias", *PARAMS[2:])})
+    (found,) = said(made, "vanishing gradient")
+    assert found.text == "the gradient of the model itself is tiny beside that of the others"
+
+
 def test_a_bias_alone_counts_nothing():
     values = norms()
     values[:, 1] = 1e-12

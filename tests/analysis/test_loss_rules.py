@@ -24,6 +24,46 @@ def test_a_loss_that_is_not_positive_diverges_too(first):
     assert found.severity == "alarm"
 
 
+def test_a_loss_that_doubles_slowly_diverges():
+    (found,) = said(of_loss(1.01 ** np.arange(600)), "divergence")
+    assert found.severity == "alarm"
+
+
+@pytest.mark.parametrize(
+    ("rise", "gradient", "weight", "severity"),
+    [
+        (np.linspace(1, 4, 400), None, None, "note"),  # slow, and by a few times
+        (np.linspace(1, 30, 400), 1, 1, "note"),  # far, but not faster and faster
+        (np.linspace(1, 4, 400), 1, 1, "note"),
+        (np.linspace(1, 4, 400), 20, 1, "alarm"),
+        (np.linspace(1, 4, 400), 1, 20, "alarm"),
+        (np.r_[np.ones(100), np.full(300, 4.0)], None, None, "alarm"),  # suddenly
+        (np.r_[np.ones(100), np.full(300, 4.0)], 1, 1, "note"),  # as where the data change
+        (np.r_[np.ones(100), np.full(300, 12.0)], 1, 1, "alarm"),  # by an order
+        (np.r_[np.ones(20), np.linspace(1, 5000, 380)], 1, 1, "alarm"),  # out of sight
+    ],
+)  # fmt: skip
+def test_a_rise_is_an_alarm_if_it_is_fast_or_norms_grow_with_it(rise, gradient, weight, severity):
+    groups = {"loss": {"loss": rise}}
+    for name, factor in (("grad_norm", gradient), ("weight_norm", weight)):
+        if factor is not None:
+            groups[name] = {name: np.geomspace(1, factor**2, 400)[:, None] * np.ones((1, len(PARAMS)))}
+    (found,) = said(record(groups), "divergence")
+    assert found.severity == severity
+    assert ("meant to fall" in found.text) == (severity == "note")
+    assert ("times as large as before" in found.evidence) == (20 in (gradient, weight))
+
+
+@pytest.mark.parametrize(("factor", "severity"), [(1, "note"), (400, "warn")])
+def test_gain_that_is_lost_is_a_warning_if_norms_grow(factor, severity):
+    loss = falling(400)
+    loss[200:] += np.linspace(0, 1.9, 200)
+    assert said(of_loss(loss), "divergence")[0].severity == "note"
+    weights = np.geomspace(1, factor, 400)[:, None] * np.ones((1, len(PARAMS)))
+    (found,) = said(record({"loss": {"loss": loss}, "weight_norm": {"weight_norm": weights}}), "divergence")
+    assert found.severity == severity
+
+
 @pytest.mark.parametrize("loss", [falling(400), noisy(400), noisy(400, 0.01, 0.02), -falling(400)[::-1]])
 def test_falling_and_flat_losses_do_not_diverge(loss):
     assert not said(of_loss(loss), "divergence")
@@ -88,6 +128,15 @@ def test_the_highest_of_several_spikes_is_told():
     assert "1 more" in found.evidence
 
 
+def test_of_many_spikes_the_last_five_hundred_are_looked_at():
+    loss = noisy(130_000, 1.0, 0.05)
+    loss[100::200] += np.random.default_rng(0).uniform(2, 5, 650)
+    loss[[10_100, 90_100]] = 40, 20  # the first of these is too long ago
+    (found,) = said(of_loss(loss), "loss spike")
+    assert found.step == 90_100
+    assert "499 more" in found.evidence
+
+
 def test_heavy_tails_are_no_spikes():
     """Losses of single examples: exponential about a level that falls."""
     hits = sum(
@@ -107,9 +156,10 @@ def test_a_new_task_is_no_spike():
 
 def test_a_loss_that_does_not_fall_is_on_a_plateau():
     (found,) = said(of_loss(noisy(600, 2.3, 0.05)), "plateau")
-    assert found.severity == "warn"
+    assert found.severity == "note"
     assert found.step == 360
     assert "2.3" in found.evidence
+    assert found.text == "the loss does not fall: look at it if this loss is meant to fall"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +185,7 @@ def test_warm_up_is_told_from_a_plateau():
     assert "warms up" in found.text
     assert "0.0001 at first, 0.1 now" in found.evidence
     constant = record({"loss": {"loss": flat}, "lr": rates(np.full(600, 0.1))}, labels={"group": [0]})
-    assert said(constant, "plateau")[0].severity == "warn"
+    assert "does not fall" in said(constant, "plateau")[0].text
     decayed = record({"loss": {"loss": flat}, "lr": rates(np.geomspace(0.1, 1e-6, 600))}, labels={"group": [0]})
     assert not said(decayed, "plateau")
 
@@ -150,6 +200,38 @@ def test_nan_in_the_loss_is_found_with_its_step():
 def test_infinity_that_passes_is_a_warning():
     (found,) = said(of_loss(np.r_[falling(50), np.inf, falling(50)]), "not finite")
     assert (found.severity, found.step) == ("warn", 50)
+    assert "diverges" not in found.text
+
+
+def test_what_grew_by_orders_before_is_divergence():
+    (found,) = said(of_loss(np.r_[4.0 ** np.arange(12), np.nan, np.nan]), "not finite")
+    assert (found.severity, found.step) == ("alarm", 12)
+    assert found.text == "the loss is not finite: the loss diverges"
+    assert "the loss had grown from 1 to 4.19e+06 before" in found.evidence
+    assert found.advice.startswith("Lower the learning rate")
+    (other,) = said(of_loss(np.r_[1 + np.arange(12), np.nan, np.nan]), "not finite")
+    assert "diverges" not in other.text
+    assert other.advice.startswith("Go back")
+
+
+def test_a_norm_that_overflows_is_not_said_of_the_gradient():
+    norms = np.ones((30, len(PARAMS)))
+    norms[20:, :2] = np.inf
+    (found,) = said(record({"grad_norm": {"grad_norm": norms}}), "not finite")
+    assert (found.severity, found.step) == ("alarm", 20)
+    assert found.text == (
+        "the norm of gradients overflows in 0.weight, 0.bias: entries are infinite, or too large for its 32 bits"
+    )
+
+
+@pytest.mark.parametrize(
+    ("every", "told"), [(10, "first seen at step 80 (measured every 10): "), (1, "first at step 8")]
+)
+def test_what_is_not_measured_in_each_step_was_first_seen(every, told):
+    norms = np.ones((15, len(PARAMS)))
+    norms[8:] = np.inf
+    (found,) = said(record({"weight_norm": {"weight_norm": norms}}, every=every), "not finite")
+    assert told in found.evidence
 
 
 def test_a_loss_that_was_not_measured_is_no_nan():

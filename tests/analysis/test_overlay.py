@@ -183,6 +183,58 @@ def test_what_only_some_seeds_measured_is_said():
     assert Overlay({"a": runs}).notes == ["extra was measured in 1 of the runs of a (n=2)"]
 
 
+def test_the_number_of_runs_is_that_of_each_group():
+    extra = {"extra": {"x": Var((), "1", "x")}}
+    runs = [record([0], [1], **extra) for _ in range(3)]
+    for run in runs[1:]:
+        run.groups["extra"].append([0], {"x": np.ones(1)})
+    runs[0].groups.pop("extra")
+    overlay = Overlay({"a": runs, "b": runs[:1]})
+    assert overlay.groups["loss"].labels["run"] == ["a (n=3)", "b"]
+    assert overlay.groups["extra"].labels["run"] == ["a (n=2)", "b"]
+    assert overlay.groups["extra"].rows()[1]["x"].tolist()[0][0] == 1
+    assert list(overlay.blocks) == ["loss#0", "loss#1", "extra#0"]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_no_two_labels_become_one(turned):
+    several = [record([0], [value]) for value in (1, 2, 3)]
+    parts = {"sgd": several, "sgd (n=3)": [record([0], [100])]}
+    overlay = Overlay(dict(reversed(parts.items())) if turned else parts)
+    labels = ["sgd (n=3) (2)", "sgd (n=3)"]
+    assert list(overlay.sources) == (labels[::-1] if turned else labels)
+    assert [part(overlay, "loss", list(overlay.sources).index(label))[1]["loss"][0] for label in labels] == [2, 100]
+
+
+def test_a_variable_called_like_the_interval_does_not_take_its_place():
+    runs = []
+    for value in (0.0, 2.0):
+        made = Record()
+        made.group("loss", {**LOSS, "loss_interval": Var((), "1", "between losses")})
+        made.groups["loss"].append([0, 1], {"loss": np.full(2, value), "loss_interval": np.full(2, 100.0)})
+        runs.append(made)
+    group = Overlay({"a": runs}).groups["loss"]
+    _, rows = group.rows()
+    assert rows["loss_interval"].ravel().tolist() == [100, 100]
+    assert rows[group.variables["loss_interval"].error].ravel().tolist() == [0, 0]
+    half = stats.t.ppf(0.975, 1) * np.std([0, 2], ddof=1) / np.sqrt(2)
+    assert np.allclose(rows[group.variables["loss"].error].ravel(), half)
+    assert len(group.variables) == len(rows) == 4
+
+
+def test_a_mean_without_common_steps_says_so():
+    told = "loss has no mean of a (n=2): its runs have no steps in common"
+    late = record([5, 6], [1, 1])
+    overlay = Overlay({"a": [record([0, 1], [1, 1]), late]})
+    assert overlay.notes == [told]
+    assert Overlay({"a": [record([0, 1], [1, 1]), record([], [])]}).notes == [told]
+    assert Overlay({"a": [record([], []), record([], [])]}).notes == []
+    late.groups["loss"].append([0], {"loss": np.ones(1)})
+    overlay.refresh()
+    assert len(overlay.blocks["loss#0"]) == 2
+    assert overlay.notes == []
+
+
 @pytest.mark.parametrize("several", [False, True])
 def test_an_overlay_can_be_kept_and_read_like_a_run(tmp_path, several):
     from nbtoolkit.store import files

@@ -22,6 +22,11 @@ TO_FRONT = """() => {
     if (widget.context) { window.jupyterapp.shell.activateById(widget.id); return; }
   }
 }"""
+CLOSE = """async () => {
+  for (const widget of window.jupyterapp.shell.widgets("main")) {
+    if (widget.context) { await widget.context.save(); widget.dispose(); return; }
+  }
+}"""
 ACTIVE = """() => {
   const { activeCell, activeCellIndex } = window.jupyterapp.shell.currentWidget.content;
   const { from, to } = activeCell.editor.editor.state.selection.main;
@@ -82,6 +87,38 @@ def test_a_live_run_is_listed_and_its_board_stays_in_view(notebook, lab) -> None
     entry_of(page, "").first.wait_for(state="detached", timeout=15_000)
     assert tab.drawn()
     assert tab.stored("loss/loss")[0]
+
+
+def test_a_board_in_a_tab_follows_the_run_again_when_its_notebook_is_back(notebook, lab) -> None:
+    opened = notebook([SETUP, TRAIN])
+    page = opened.page
+    opened.run(0)
+    opened.start(1)
+    Board(page).wait().distinct_steps(3)
+    run(page, "nbtoolkit:runs")
+    entry = entry_of(page, "training")
+    entry.wait_for(timeout=15_000)
+    entry.click()
+    page.locator(".nbtk-tab .nbtk-board").wait_for()
+    page.evaluate(CLOSE)
+    page.locator(".jp-NotebookPanel").wait_for(state="detached")
+    tab = Board(page, place=0).wait()
+    tab.wait_until("its notebook is closed: showing what was recorded")
+    assert "training" not in tab.status
+    assert tab.stored("loss/loss")[0]
+
+    entry.click()  # opens the notebook again, whose Board comes from the kernel
+    page.locator(".jp-NotebookPanel").wait_for(timeout=15_000)
+    page.wait_for_function("() => document.querySelector('.nbtk-tab .nbtk-status').innerText.includes('training')")
+    assert page.locator(".nbtk-tab").count() == 1
+    tab = Board(page, place=page.locator(".nbtk-board").evaluate_all(IN_TAB)).wait()
+    assert len(tab.distinct_steps(5)) >= 5
+    tab.press("pause the training")
+    tab.wait_until("paused")
+    tab.press("resume the training")
+    tab.wait_until("training")
+    (lab.work / "enough").touch()
+    tab.wait_until("finished")
 
 
 def test_a_stored_run_opens_in_a_notebook_beside_it(notebook, lab) -> None:

@@ -87,6 +87,18 @@ def offline(page: Page) -> Page:
     return page
 
 
+@pytest.mark.parametrize(
+    ("state", "words"), [("watching", "exported while training"), ("paused", "exported while paused")]
+)
+def test_a_page_does_not_go_on(offline: Any, tmp_path: Path, state: str, words: str) -> None:
+    run = trained("one", 20, 0.1)
+    run.state = state
+    offline.goto(export_html(run, tmp_path / "page.html").as_uri())
+    board = Board(offline).wait()
+    assert words in board.status
+    assert not board.root.locator(".nbtk-hold").is_visible()
+
+
 @pytest.mark.parametrize("name", ["source.html", "run.html"])
 def test_page_is_complete_in_itself(offline: Any, executed: Path, name: str) -> None:
     address = (executed / "out" / name).as_uri()

@@ -65,7 +65,7 @@ def test_what_still_waits_when_a_run_ends_is_refused() -> None:
         from nbtoolkit.capture.rates import SetRate
 
         elsewhere(lambda: run.control.give(SetRate(0.5), lambda *told: answers.append(told)))
-    assert answers == [(False, "it has ended before this could be done")]
+    assert answers == [(False, "it has ended before lr 0.5 could be done")]
     assert problem.optimizer.param_groups[0]["lr"] == 0.1
 
 

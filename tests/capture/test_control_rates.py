@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 import nbtoolkit
 from nbtoolkit.capture.changes import schedules_of
+from nbtoolkit.errors import WatchError
 from tests import problems
 from tests.capture.outside import elsewhere
 from tests.capture.test_bit_for_bit import differences, everything
@@ -138,6 +139,41 @@ def test_what_a_schedule_at_zero_does_not_allow_is_a_note() -> None:
     assert differences(by_hand(make, 6, lambda *_: None), ours) == []
     assert run.commands == []
     assert any("schedule of group 0 is at 0" in note for note in run.notes)
+
+
+def test_all_groups_are_changed_or_none() -> None:
+    problem, _ = scheduled(None)()
+    problem.optimizer.param_groups[1]["lr"] = 0.0  # as for frozen layers
+    schedule = torch.optim.lr_scheduler.StepLR(problem.optimizer, 10)
+    plain, _ = scheduled(None)()
+    plain.optimizer.param_groups[1]["lr"] = 0.0
+    torch.optim.lr_scheduler.StepLR(plain.optimizer, 10)
+    with nbtoolkit.watch(problem.model, problem.optimizer) as run:
+        problem.train(2)
+        with pytest.raises(WatchError, match=r"group 1 is at 0 now.*set the others one by one, by their group: 0\."):
+            run.set_lr(0.02)
+        assert (run.commands, [group["lr"] for group in problem.optimizer.param_groups]) == ([], [0.01, 0.0])
+        assert schedule.base_lrs == [0.01, 0.0]
+        problem.train(2)
+        run.set_lr(0.02, 0)
+    plain.train(4)
+    for ours, theirs in zip(problem.model.parameters(), plain.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert (schedule.base_lrs, len(run.commands)) == ([0.02, 0.0], 1)
+
+
+def test_a_schedule_is_not_brought_to_zero_from_where_it_could_not_return() -> None:
+    problem, _ = scheduled(None)()
+    with nbtoolkit.watch(problem.model, problem.optimizer) as run:
+        problem.train(1)
+        for rate in (0.0, 0.03):  # without a schedule there is a way back
+            run.set_lr(rate)
+        schedule = torch.optim.lr_scheduler.StepLR(problem.optimizer, 10)
+        for group in (None, 1):
+            with pytest.raises(WatchError, match=r"lr=0: a schedule drives .* give a small one, such as 1e-12"):
+                run.set_lr(0, group)
+        assert ([group["lr"] for group in problem.optimizer.param_groups], schedule.base_lrs) == ([0.03] * 2,) * 2
+    assert [one["new"] for one in run.commands] == [0.0, 0.03]
 
 
 def test_a_loop_that_sets_it_itself_is_told_of() -> None:

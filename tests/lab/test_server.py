@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nbtoolkit.lab.live import FOLDER
 from tests.browser.lab import Lab
 from tests.lab.test_stored import write
 
@@ -69,12 +70,12 @@ def test_live_and_stored_runs_are_listed(lab: Lab) -> None:
         if connection.exists():
             break
         ask(lab, "runs", **known(lab))
-    folder = runtime(lab) / "nbtoolkit"
+    folder = runtime(lab) / FOLDER
     folder.mkdir(exist_ok=True)
     going, ended = write(lab.work / "going.zarr", state="watching"), write(lab.work / "sub" / "ended.zarr", name="e")
     entry = {"name": "r<b>", "state": "watching", "step": 5, "boards": ["u"], "store": str(going)}
-    (folder / f"kernel-{kernel}.x.json").write_text(json.dumps(entry))
-    (folder / "kernel-00000000-dead.y.json").write_text(json.dumps(entry | {"name": "dead"}))
+    (folder / f"kernel-{kernel}.{'0' * 32}.json").write_text(json.dumps(entry))
+    (folder / f"kernel-00000000-dead.{'0' * 32}.json").write_text(json.dumps(entry | {"name": "dead"}))
 
     status, told = ask(lab, "runs", **known(lab))
     assert (status, told["complete"]) == (200, True)

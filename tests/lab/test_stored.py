@@ -2,7 +2,12 @@
 
 import json
 import os
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +23,16 @@ def write(folder: Path, **attributes) -> Path:
     document = {"zarr_format": 3, "node_type": "group", "attributes": {"nbtoolkit_store": 1} | attributes}
     (folder / "zarr.json").write_text(json.dumps(document))
     return folder
+
+
+def bounded(call: Callable[..., Any], *args: Any) -> Any:
+    """What a call returns, if it does within ten seconds."""
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(call(*args)), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert answers, "no answer within ten seconds"
+    return answers[0]
 
 
 def paths(root: Path, **bounds: int) -> set[str]:
@@ -65,6 +80,53 @@ def test_links_lead_nowhere(tmp_path: Path) -> None:
     (root / "loop").symlink_to(root)
     (root / "out").symlink_to(tmp_path / "elsewhere")
     assert paths(root) == {"run.zarr"}
+
+
+def test_what_is_no_file_of_its_own_is_not_read(tmp_path: Path) -> None:
+    # A pipe would be waited for, a device read without end: before they are known for what they are.
+    root = tmp_path / "root"
+    for name in ("pipe", "endless", "link", "folder", "socket"):
+        (root / name).mkdir(parents=True)
+    os.mkfifo(root / "pipe" / "zarr.json")
+    (root / "endless" / "zarr.json").symlink_to("/dev/zero")
+    (root / "link" / "zarr.json").symlink_to(write(tmp_path / "elsewhere") / "zarr.json")
+    write(root / "folder" / "zarr.json" / "run.zarr")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(os.path.relpath(root / "socket" / "zarr.json"))
+        found, complete = bounded(stored, root)
+    assert ({run["path"] for run in found}, complete) == ({"folder/zarr.json/run.zarr"}, True)
+
+
+def test_one_walk_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, go_on, walks = threading.Event(), threading.Event(), []
+
+    def walk(root: Path) -> tuple[list, bool]:
+        walks.append(root)
+        inside.set()
+        go_on.wait(10)
+        return ["a run"], True
+
+    monkeypatch.setattr(module, "stored", walk)
+    shelf = module.Shelf(tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(shelf.runs)
+        assert inside.wait(10)
+        assert shelf.runs() == ([], False)  # nothing is known yet, and nobody waits
+        assert len(walks) == 1
+        go_on.set()
+        assert first.result(10) == (["a run"], True)
+    shelf._next = 0.0
+    assert shelf.runs() == (["a run"], True)
+    assert len(walks) == 2
+
+
+def test_a_walk_that_fails_leaves_the_shelf_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walks = iter([lambda: 1 / 0, lambda: (["a run"], True)])
+    monkeypatch.setattr(module, "stored", lambda root: next(walks)())
+    shelf = module.Shelf(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        shelf.runs()
+    assert shelf.runs() == (["a run"], True)
 
 
 def test_the_walk_is_bounded_and_says_so(tmp_path: Path) -> None:

@@ -42,6 +42,62 @@ def test_the_learning_rate_between_two_cells_is_set_at_once(
     assert [one["new"] for one in watched.commands] == [0.02, 0.5]
 
 
+def test_a_line_between_two_cells_is_from_outside_and_one_in_the_watched_cell_is_the_loop_itself(
+    shell: InteractiveShell, watched: Any
+) -> None:
+    shell.run_cell("%landscape lr 0.02 -q").raise_error()
+    assert [one["own"] for one in watched.commands] == [False]
+    watched.detach()
+    loop = "%%landscape -q -v run\nfor k in range(3):\n    step()\n    %landscape lr 0.04 -q"
+    shell.run_cell(loop).raise_error()
+    assert [one["own"] for one in shell.user_ns["run"].commands] == [True] * 3
+
+
+def test_what_is_not_paused_is_not_resumed(
+    shell: InteractiveShell, watched: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    shell.run_cell("%landscape resume").raise_error()
+    assert capsys.readouterr().out == "Linear is not paused\n"
+    assert not watched.control.orders
+    shell.run_cell("%landscape pause\n%landscape resume\nfor _ in range(3): step()").raise_error()
+    assert capsys.readouterr().out == ""
+    assert watched.step == 6
+
+
+def test_stop_ends_a_training_in_a_thread_and_of_another_the_watching(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    thread = """
+import threading
+ended, begun, let_go = [], threading.Event(), threading.Event()
+def train():
+    try:
+        while True:
+            step()
+            begun.set()
+    except BaseException as error:
+        ended.append(type(error).__name__)
+thread = threading.Thread(target=train)
+"""
+    shell.run_cell("%landscape watch model optimizer -q -v run" + thread + "thread.start()\nbegun.wait()").raise_error()
+    capsys.readouterr()
+    shell.run_cell("%landscape stop\nthread.join()").raise_error()
+    assert capsys.readouterr().out.startswith("Linear: the training ends after the step under way;")
+    assert shell.user_ns["ended"] == ["TrainingStopped"]
+    assert shell.user_ns["run"].state == "stopped"
+    idle = "def rests():\n    step()\n    begun.set()\n    let_go.wait()\nthread = threading.Thread(target=rests)\n"
+    shell.run_cell(
+        "begun.clear()\n%landscape watch model optimizer -q -v run\n" + idle + "thread.start()\nbegun.wait()"
+    ).raise_error()
+    shell.run_cell("%landscape stop -q").raise_error()
+    assert (shell.user_ns["run"].state, len(shell.user_ns["run"].control.orders)) == ("watching", 1)
+    shell.run_cell("%landscape stop -q\nlet_go.set()\nthread.join()").raise_error()  # it makes no step
+    assert shell.user_ns["run"].state == "finished"
+    shell.run_cell("%landscape watch model optimizer -q -v run\nstep()\n%landscape stop -q").raise_error()
+    assert (shell.user_ns["run"].state, shell.user_ns["run"].commands) == ("finished", [])
+
+
 def test_cadence(shell: InteractiveShell, watched: Any, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     shell.run_cell("%landscape every weight_norm 2\nfor _ in range(4): step()").raise_error()

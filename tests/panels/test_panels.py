@@ -132,6 +132,22 @@ def test_up_to_five_curves_are_named_at_their_ends_and_more_in_a_legend(count, k
         assert plot.select_one(Legend).click_policy == "mute"
 
 
+@pytest.mark.parametrize(("count", "named", "said"), [(8, 8, []), (9, 9, []), (10, 8, ["and 2 more"])])
+def test_a_legend_is_no_higher_than_its_card(count, named, said):
+    ds = dataset(TERMS, term=[f"term {i}" for i in range(count)])
+    plot = curves.figure(ColumnDataSource(curves.columns(ds)), ds)
+    assert [item.label.value for item in plot.select_one(Legend).items] == [*ds["term"].values[:named], *said]
+
+
+def test_curves_of_one_colour_differ_in_their_dashes():
+    ds = dataset(TERMS, term=[f"term {i}" for i in range(32)])
+    plot = curves.figure(ColumnDataSource(curves.columns(ds)), ds)
+    lines = [renderer.glyph for renderer in plot.renderers if str(renderer.glyph.y).startswith("smooth")]
+    looks = [(glyph.line_color, tuple(glyph.line_dash)) for glyph in lines]
+    assert len(set(looks)) == 32
+    assert all(dash == () for _, dash in looks[:8])
+
+
 def test_axes_come_from_the_variable():
     ds = dataset(NORMS | {}, param=["a"]).isel(param=0, drop=True)
     plot = curves.figure(ColumnDataSource(curves.columns(ds)), ds)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from nbtoolkit.lab import live
 from nbtoolkit.lab.live import announced
 from nbtoolkit.widget import announce as module
 from nbtoolkit.widget.announce import announce
+
+KEY = "0123456789abcdef" * 2  # as of a run
 
 
 @dataclass(eq=False)
@@ -45,7 +49,7 @@ def clock(monkeypatch) -> list[float]:
 
 
 def files(connection: Path) -> list[Path]:
-    return sorted((connection.parent / "nbtoolkit").iterdir())
+    return sorted((connection.parent / module.FOLDER).iterdir())
 
 
 def test_the_server_reads_what_is_told(connection: Path, clock, tmp_path: Path) -> None:
@@ -54,7 +58,7 @@ def test_the_server_reads_what_is_told(connection: Path, clock, tmp_path: Path) 
     told = {"name": "a", "state": "watching", "step": 1, "boards": ["one"], "store": str(tmp_path / "run.zarr")}
     assert announced(connection) == [told]
     assert len(files(connection)) == 1
-    assert (connection.parent / "nbtoolkit").stat().st_mode & 0o077 == 0
+    assert (connection.parent / module.FOLDER).stat().st_mode & 0o077 == 0
 
 
 def test_at_most_once_a_second_but_changes_at_once(connection: Path, clock) -> None:
@@ -95,18 +99,65 @@ def test_a_forked_child_does_not_take_it_back(connection: Path) -> None:
 
 
 def test_what_killed_kernels_left_is_swept(connection: Path) -> None:
-    folder = connection.parent / "nbtoolkit"
+    folder = connection.parent / module.FOLDER
     folder.mkdir()
     (connection.parent / "kernel-other.json").touch()
-    for name in ("kernel-dead.x.json", "kernel-dead.x.part", "kernel-other.y.json"):
+    for name in (f"kernel-dead.{KEY}.json", f"kernel-dead.{KEY}.part", f"kernel-other.{KEY}.json"):
         (folder / name).write_text("{}")
     run = Run()
     announce(run, "one")
     assert {path.name.split(".")[0] for path in files(connection)} == {"kernel-1", "kernel-other"}
 
 
+def test_nothing_else_is_swept(connection: Path) -> None:
+    folder = connection.parent / module.FOLDER
+    folder.mkdir()
+    others = {
+        "__init__.py", "errors.py", "notes.txt", "README", f"{KEY}.json", f".{KEY}.json", "kernel-dead.x.json",
+        f"kernel-dead.{KEY}", f"kernel-dead.{KEY}.json.bak", f"kernel-dead.{KEY.upper()}.json",
+        f"kernel-dead.{KEY}0.json",
+    }  # fmt: skip
+    for name in others:
+        (folder / name).write_text("mine")
+    (folder / f"folder.{KEY}.json").mkdir()
+    (folder / f"link.{KEY}.json").symlink_to(folder / "notes.txt")
+    run = Run()
+    announce(run, "one")
+    left = {path.name for path in files(connection) if not path.name.startswith("kernel-1.")}
+    assert left == others | {f"folder.{KEY}.json", f"link.{KEY}.json"}
+
+
+def test_a_package_beside_a_connection_file_is_left_alone(connection: Path) -> None:
+    package = connection.parent / "nbtoolkit"
+    package.mkdir()
+    (package / "__init__.py").write_text("mine")
+    run = Run()
+    announce(run, "one")
+    assert [path.name for path in package.iterdir()] == ["__init__.py"]
+
+
+def test_both_sides_mean_the_same_folder() -> None:
+    assert module.FOLDER == live.FOLDER == "nbtoolkit-runs"
+
+
+@pytest.mark.parametrize(
+    "place", ["runtime/kernel-1.json", "elsewhere/kernel-1.json", "runtime/kernel-1", "runtime/absent.json"]
+)
+def test_only_connection_files_of_jupyters_own_folder_count(tmp_path: Path, monkeypatch, place: str) -> None:
+    for name in ("runtime/kernel-1.json", "runtime/kernel-1", "elsewhere/kernel-1.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to(tmp_path / "runtime")
+    app = SimpleNamespace(abs_connection_file=str(tmp_path / place))
+    kernelapp = SimpleNamespace(IPKernelApp=SimpleNamespace(initialized=lambda: True, instance=lambda: app))
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", kernelapp)
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "link"))
+    expected = tmp_path / place if place == "runtime/kernel-1.json" else None
+    assert module._connection_file() == expected
+
+
 def test_what_cannot_be_written_is_left_out(connection: Path, clock) -> None:
-    (connection.parent / "nbtoolkit").write_text("a file where the folder should be")
+    (connection.parent / module.FOLDER).write_text("a file where the folder should be")
     announce(Run(), "one")
     assert announced(connection) == []
 

@@ -7,13 +7,15 @@ import nbformat
 import numpy as np
 import pytest
 
+from nbtoolkit.capture.run import Status
 from nbtoolkit.errors import LandscapeError, StoreError
 from nbtoolkit.store.schema import Var
 from nbtoolkit.widget import Board, export_html
 from nbtoolkit.widget.display import show
 from nbtoolkit.widget.notebook_page import STATE, VIEW, notebook_html
-from nbtoolkit.widget.picture import companion, picture
+from nbtoolkit.widget.picture import companion, picture, summary
 from tests.widget.pages import payloads, values_of
+from tests.widget.test_overlay import trained
 
 HOSTILE = "</script><script>alert(1)</script><!--"
 
@@ -119,6 +121,8 @@ def test_the_numbers_on_a_page_read_as_those_of_the_run(run, tmp_path):
 def test_a_page_that_cannot_be_written_says_where(run, tmp_path):
     with pytest.raises(StoreError, match=r"cannot be written to .*missing.*choose another path"):
         export_html(run, tmp_path / "missing" / "run.html")
+    with pytest.raises(StoreError, match=r"^The page cannot be written to '.*x.x00.html': .*; choose another path.$"):
+        export_html(run, tmp_path / "x\0.html")
 
 
 def notebook(board: Board, *, with_state: bool = True) -> nbformat.NotebookNode:
@@ -211,3 +215,15 @@ def test_a_notebook_with_a_badge_asks_the_network_for_nothing():
     assert not FETCHES.search(page)
     assert '<a href="https://mybinder.org/v2/gh/a/b/HEAD">Open in Binder</a>' in page
     assert 'src="data:image/png;,"' in page
+
+
+def test_lists_by_label_are_one_picture_as_they_are_shown(tmp_path):
+    runs = {"sgd": [trained(5), trained(5, scale=2.0)], "adam": trained(5)}
+    (payload,) = payloads(export_html(runs, tmp_path / "runs.html").read_text())
+    (loss,) = [panel for panel in payload["panels"]["panels"] if panel["id"] == "loss/loss"]
+    assert [line["label"] for line in loss["lines"]] == ["sgd (n=2)", "adam"]
+
+
+def test_a_rate_that_is_not_known_is_not_told(run):
+    run.status = lambda: Status(3, float("nan"), 0.0, 0.0, "finished")
+    assert summary(run) == "digits: finished, 3 steps"

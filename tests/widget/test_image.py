@@ -17,7 +17,15 @@ from nbtoolkit.widget.figures import panel_id
 from tests.panels import landscapes, streams
 from tests.widget.conftest import FakeRun
 
-NAMES = ["<script>alert(1)</script>", "cost $x_1$ or $ 5", "$\\frac{$", "😀 שלום\x00\n\tmore", "n" * 10_000, "a--b -->"]
+NAMES = [
+    "$\\mathdefault{\\foo}$",
+    "<script>alert(1)</script>",
+    "cost $x_1$ or $ 5",
+    "$\\frac{$",
+    "😀 שלום\x00\n\tmore",
+    "n" * 10_000,
+    "a--b -->",
+]
 
 
 def size_of(path) -> tuple[int, int]:
@@ -103,9 +111,19 @@ def test_bad_requests_say_what_would_do(run, tmp_path):
         with pytest.raises(LandscapeError, match=r"it writes files that end in .png or .svg"):
             export_image(run, "loss", tmp_path / name)
     wrongs: list[dict[str, Any]] = [{"size": (0, 2)}, {"dpi": -1}, {"size": (float("nan"), 1)}]
+    wrongs += [{"size": 4}, {"size": ("a", 2)}, {"size": (1, 2, 3)}, {"dpi": "x"}, {"size": None}, {"dpi": True}]
     for wrong in wrongs:
         with pytest.raises(LandscapeError, match="needs positive inches and pixels"):
             export_image(run, "loss", tmp_path / "loss.png", **wrong)
+    wrongs = [{"size": (1e4, 1e4)}, {"dpi": 1}, {"size": (0.1, 3)}, {"dpi": 10**300}, {"size": (10**400, 1)}]
+    for wrong in wrongs:
+        with pytest.raises(LandscapeError, match=r"it draws at least 0.5 inches and 20 pixels to an inch, and at most"):
+            export_image(run, "loss", tmp_path / "loss.png", **wrong)
+    for step in ("x", float("nan"), float("inf"), [3], True):
+        with pytest.raises(LandscapeError, match=r"got step=.*; it needs the number of a step, or None for the last"):
+            export_image(run, "loss", tmp_path / "loss.png", step=step)  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match=r"^The image cannot be written to '.*x.x00.png': .*; choose another path.$"):
+        export_image(run, "loss", tmp_path / "x\0.png")
     with pytest.raises(StoreError, match=r"cannot be written to .*missing.*choose another path"):
         export_image(run, "loss", tmp_path / "missing" / "loss.png")
     assert list(tmp_path.iterdir()) == []
@@ -123,7 +141,7 @@ def test_any_words_are_drawn_as_words(tmp_path, name):
 
 
 def test_words_are_cut_and_dollars_stay():
-    assert printing.words("a $x$") == r"a \$x\$"
+    assert printing.words("a $x$") == "a $x$"
     assert printing.words("a\x00b\nc") == "a b c"
     assert printing.words("n" * 61) == "n" * 59 + "…"
     assert printing.words("n" * 60) == "n" * 60
@@ -140,6 +158,39 @@ def test_matplotlib_stays_as_the_user_has_it(run, tmp_path):
         export_image(run, "loss", tmp_path / f"loss.{suffix}")
     assert (dict(mpl.rcParams), mpl.get_backend(), plt.get_fignums()) == (before, backend, manager)
     plt.close(7)
+
+
+def drawn_with(settings: Any, tmp_path, suffix: str = "png") -> list[bytes]:
+    """Panels of several kinds, as they are drawn with these settings of matplotlib."""
+    import matplotlib as mpl
+
+    made = FakeRun(record=landscapes.record(), state="finished")
+    group = made.record.group("many", {"rates": Var(("group",), "1", "learning rates", "log")})
+    group.append([1, 2, 3], {"rates": np.geomspace(1e-9, 1e3, 21).reshape(3, 7)}, {"group": list(range(7))})
+    kinds = {panel[1]: panel_id(panel) for panel in all_panels(made.record) if has_labels(panel) and len(panel[0])}
+    with mpl.rc_context(settings):
+        return [
+            export_image(made, name, tmp_path / f"a.{suffix}", size=(3, 2), dpi=40).read_bytes()
+            for name in [*kinds.values(), "many"]
+        ]
+
+
+def test_no_style_of_the_user_reaches_the_picture(tmp_path):
+    from matplotlib import style
+
+    plain = drawn_with({}, tmp_path)
+    assert drawn_with({**style.library["dark_background"], "text.parse_math": False}, tmp_path) == plain
+    assert drawn_with({"axes.grid": True, "axes.facecolor": "red", "text.color": "red"}, tmp_path) == plain
+
+
+def test_no_latex_is_asked_for(tmp_path, monkeypatch):
+    from matplotlib.texmanager import TexManager
+
+    asked = []
+    monkeypatch.setattr(TexManager, "make_dvi", lambda *args: asked.append(args))
+    text = drawn_with({"text.usetex": True}, tmp_path, "svg")[-1].decode()
+    assert "<!-- learning rates -->" in text
+    assert asked == []
 
 
 def test_pyplot_is_not_imported(tmp_path):

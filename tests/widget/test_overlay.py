@@ -1,6 +1,7 @@
 """Several runs in one Board: found by label, drawn by label, live, on a page and in a still."""
 
 import json
+import re
 import weakref
 from typing import Any
 
@@ -12,7 +13,7 @@ import nbtoolkit
 from nbtoolkit import analysis
 from nbtoolkit.errors import LandscapeError
 from nbtoolkit.store.schema import Var
-from nbtoolkit.widget import Board, export_html, messages, show
+from nbtoolkit.widget import Board, export_html, export_image, messages, show
 from nbtoolkit.widget.figures import describe, shape
 from nbtoolkit.widget.overlaid import OverlaidRuns, overlaid
 from nbtoolkit.widget.picture import picture
@@ -243,7 +244,8 @@ def test_what_was_done_to_a_run_is_told_under_its_label(tmp_path):
     assert [(told["step"], told["text"]) for told in both.commands] == [
         (1, "b: learning rate: 0.1 -> 0.2"), (2, "a: learning rate: 0.1 -> 0.2"),
     ]  # fmt: skip
-    assert "step 2: a: learning rate" in export_html(both, tmp_path / "page.html").read_text()
+    (payload,) = payloads(export_html(both, tmp_path / "page.html").read_text())
+    assert [told["text"] for told in payload["commands"]] == [told["text"] for told in both.commands]
 
 
 def test_no_rule_speaks_of_several_runs_together():
@@ -255,6 +257,25 @@ def test_data_and_name_of_an_overlay():
     assert len(both.name) == 80
     assert both.data["loss"]["loss"].dims == ("step", "run")
     assert repr(both).startswith("<2 runs: aaa")
+
+
+def test_labels_in_different_directions_do_not_run_into_each_other():
+    name = overlaid([trained(2, "אבג"), trained(2, "3"), trained(2, "b\u202e\u2069")]).name
+    assert name == "\u2068אבג\u2069, \u20683\u2069, \u2068b\u2069"
+    long = overlaid([trained(2, "א" * 60), trained(2, "ב" * 60), trained(2, "c")]).name
+    assert long == f"\u2068{'א' * 60}\u2069, \u2068{'ב' * 17}…\u2069"
+    assert overlaid([trained(2, "a"), trained(2, "é 😀")]).name == "a, é 😀"
+
+
+def test_a_legend_has_room_in_its_picture_and_colours_of_many_runs_differ_in_dashes(tmp_path):
+    many = overlaid([trained(4, f"seed {i}") for i in range(30)])
+    text = export_image(many, "loss", tmp_path / "many.svg").read_text()
+    assert [f"<!-- seed {i} -->" in text for i in range(30)] == [i < 8 for i in range(30)]
+    assert "<!-- and 22 more -->" in text
+    assert len(set(re.findall(r"stroke-dasharray: ([\d., ]+)", text))) >= 3
+    few = export_image(overlaid([trained(4, str(i)) for i in range(8)]), "loss", tmp_path / "few.svg").read_text()
+    assert "stroke-dasharray" not in few
+    assert "more -->" not in few
 
 
 def test_watched_in_one_picture_the_weights_are_those_of_unwatched_trainings():

@@ -56,6 +56,35 @@ def test_a_flat_column_beside_a_steep_one_keeps_its_digits():
     assert np.array_equal(packed(rows, width=2)[1], rows.ravel())
 
 
+def bowl(extent: float) -> np.ndarray:
+    """A landscape of the same value nearly everywhere."""
+    x = np.linspace(-1, 1, 25)
+    return 2.3025851 + extent * (x[:, None] ** 2 + x**2)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_field_measured_once_keeps_its_shape_however_flat(rows):
+    shallow = np.tile(bowl(1e-7).ravel(), rows)
+    form, back = packed(shallow, width=625)
+    assert form == "double"
+    assert np.array_equal(back, shallow)
+    assert packed(np.tile(bowl(1.0).ravel(), rows), width=625)[0] == "single"
+    assert packed(np.full(625 * rows, 0.1), width=625)[0] == "single"
+
+
+def test_the_flat_end_of_a_curve_keeps_its_shape_for_those_who_zoom():
+    steps = np.arange(400)
+    curve = 1 + np.where(steps < 100, 10 * np.exp(-steps / 5), 1e-8 * np.sin(steps / 20))
+    assert np.array_equal(packed(curve)[1], curve)
+    assert packed(1 + 10 * np.exp(-steps / 100))[0] == "single"
+
+
+@pytest.mark.parametrize("at", [1, 31, 32, 63, 64, 65, 100, 199])
+def test_a_small_step_between_two_plateaus_is_seen_wherever_it_is(at):
+    curve = np.where(np.arange(200) < at, 0.1, 0.1 + 1e-12)
+    assert np.array_equal(packed(curve)[1], curve)
+
+
 def test_equal_numbers_are_kept_once():
     steps, values = np.arange(1000.0), np.sqrt(np.arange(1000.0))
     once = len(payload.pack({}, [steps.data, values.data]))

@@ -1,12 +1,14 @@
-import type { App, Modules, NotebookPanel, Tracker, Widget } from "./jupyter";
+import { BEGUN } from "../begun";
+import type { App, Modules, NotebookPanel, Tracker } from "./jupyter";
 import { type LiveRun, liveOf, onPage, type StoredRun } from "./runs";
+import { Tab } from "./tab";
 
 const PATIENCE = 10_000; // ms for a notebook to bring its Board
 const LOOK = 200;
 
 /** Opens runs: a Board in a tab of its own, or a new notebook that shows a stored one. */
 export class Opening {
-  private readonly tabs = new Map<string, Widget>();
+  private readonly tabs = new Map<string, Tab>();
 
   constructor(
     private readonly app: App,
@@ -15,11 +17,13 @@ export class Opening {
     /** Whether there is a main area to put tabs beside each other. */
     private readonly beside: boolean,
     private readonly icon: unknown,
-  ) {}
+  ) {
+    addEventListener(BEGUN, (event) => this.follow((event as CustomEvent<string>).detail));
+  }
 
   /** Its Board beside the notebook; a notebook that is not on this page is opened first. */
   async live(run: LiveRun): Promise<void> {
-    let found = liveOf(run);
+    let found = reachable(run);
     if (!found && run.notebook) {
       await this.app.commands.execute("docmanager:open", { path: run.notebook });
       for (let waited = 0; !found && waited < PATIENCE; waited += LOOK) {
@@ -28,8 +32,9 @@ export class Opening {
       }
     }
     if (!found) throw new Error(`${run.name} has no Board on this page: in its notebook run %landscape show`);
-    const [uid, live] = found;
-    if (!this.tabs.has(uid)) this.add(uid, this.tab(uid, run.name, live), run.notebook);
+    const [uid] = found;
+    if (!this.tabs.has(uid)) this.add(uid, run);
+    this.follow(uid);
     this.app.shell.activateById(uid);
   }
 
@@ -56,36 +61,42 @@ export class Opening {
     await this.app.commands.execute("notebook:run-cell");
   }
 
-  private tab(uid: string, name: string, live: NonNullable<ReturnType<typeof liveOf>>[1]): Widget {
-    const node = document.createElement("div");
-    node.className = "nbtk-tab";
-    const board = new (onPage()!.Board)(live.session, live.bokeh);
-    node.append(board.root);
-    node.tabIndex = -1;
-    const widget = new this.modules.widgets.Widget({ node });
-    widget.id = uid;
-    Object.assign(widget.title, {
-      label: name || "run",
-      caption: `training run ${name}`,
-      closable: true,
-      icon: this.icon,
-    });
-    widget.onActivateRequest = () => node.focus();
-    widget.disposed.connect(() => {
-      board.dispose();
-      this.tabs.delete(uid);
-    });
-    return widget;
-  }
-
-  private add(uid: string, widget: Widget, notebook: string): void {
-    this.tabs.set(uid, widget);
+  private add(uid: string, run: LiveRun): void {
+    const tab = new Tab(this.modules, uid, run.name, run.notebook, this.icon);
+    const { widget } = tab;
+    widget.disposed.connect(() => this.tabs.delete(uid));
+    this.tabs.set(uid, tab);
     if (!this.beside) {
       this.app.shell.add(widget, "right");
       return;
     }
-    const panel = this.tracker?.find((one) => one.context.path === notebook);
+    const panel = this.panelOf(run.notebook);
     this.app.shell.add(widget, "main", { mode: "split-right", ...(panel ? { ref: panel.id } : {}) });
+  }
+
+  /** Let the tab of a Board show what is on the page now: a notebook that was opened again brings another. */
+  private follow(uid: string): void {
+    const tab = this.tabs.get(uid);
+    const live = onPage()?.lives.get(uid);
+    if (!tab || !live || !tab.follow(live)) return;
+    this.panelOf(tab.notebook)?.disposed.connect(() => tab.leave(live));
+  }
+
+  private panelOf(notebook: string): NotebookPanel | undefined {
+    return this.tracker?.find((one) => one.context.path === notebook);
+  }
+}
+
+/** The Board of a run on this page, if its kernel can be reached: a notebook that was closed leaves one that is not. */
+function reachable(run: LiveRun): ReturnType<typeof liveOf> {
+  const found = liveOf(run);
+  const session = found?.[1].session;
+  try {
+    session?.send?.({ op: "hello" });
+    return found;
+  } catch {
+    session!.gone ||= true;
+    return null;
   }
 }
 

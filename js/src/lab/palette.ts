@@ -31,8 +31,12 @@ async function send(verb: Verb, panel: NotebookPanel, server: Server): Promise<b
   const sessions = running.map((run) => liveOf(run)?.[1].session);
   const session = sessions.filter((one) => one?.send).at(-1);
   if (!session || session.status?.deaf) return false;
-  session.send!({ ...verb.command, op: "command", id: `palette-${Date.now().toString(36)}-${++sent}` });
-  return true;
+  try {
+    session.send!({ ...verb.command, op: "command", id: `palette-${Date.now().toString(36)}-${++sent}` });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A cell with its line below the active one, the reader's part selected. */

@@ -54,7 +54,7 @@ export class RunsPanel {
     private readonly ask: () => Promise<Listing>,
     private readonly choices: Choices,
   ) {
-    const titles = ["Live", "Stored"].map((title) => element("h2", {}, title));
+    const titles = ["In kernels", "Stored"].map((title) => element("h2", {}, title));
     this.root.tabIndex = -1;
     this.root.append(element("style", {}, STYLE), this.words);
     this.root.append(titles[0]!, this.noLive, this.live, titles[1]!, this.noStored, this.stored);
@@ -83,7 +83,7 @@ export class RunsPanel {
     this.noLive.hidden = live.length > 0;
     fill(
       this.live,
-      live.map((run) => this.liveRow(run)),
+      [...live].sort((one, other) => +isRunning(other) - +isRunning(one)).map((run) => this.liveRow(run)),
       (row) => this.act(row),
     );
     this.noStored.textContent = complete

@@ -74,11 +74,11 @@ type Page = { nbtoolkit?: { lives: Map<string, Live>; Board: typeof Board } };
 /** What the Boards on this page share; undefined before the first of them. */
 export const onPage = () => (globalThis as unknown as Page).nbtoolkit;
 
-/** The newest Board of a run that is on this page. */
+/** The newest Board of a run that is on this page and hears of it. */
 export function liveOf(run: LiveRun): [uid: string, live: Live] | null {
   for (const uid of [...run.boards].reverse()) {
     const live = onPage()?.lives.get(uid);
-    if (live) return [uid, live];
+    if (live && !live.session.gone) return [uid, live];
   }
   return null;
 }

@@ -1,6 +1,7 @@
 import { lineOf, outline } from "../bands";
 import type { Source } from "../bokeh";
-import { fillCurves, fillEnds, headroom, heights, namesOf } from "../curves";
+import { fillCurves, headroom, heights } from "../curves";
+import { fillEnds, namesOf } from "../ends";
 import { cut } from "../format";
 import { type Figure, type Picture, reason, type Under } from "../picture";
 import { type Reading, readCurves } from "../reading";
@@ -41,7 +42,8 @@ export class Curves implements Picture {
       const names = named ? namesOf(figure.lines()) : [];
       const line = lineOf(this.spec.lines, store, across);
       if (line) names.push({ x: "line_x", y: "line", text: line.label, color: figure.ink });
-      fillEnds(ends, source, names, figure.range("y_range"), view, scale);
+      const [x, y] = [figure.range("x_range"), figure.range("y_range")];
+      fillEnds(ends, source, names, { ...frame, x, y, scale });
     }
     return y ? "" : reason(this.spec, store);
   }

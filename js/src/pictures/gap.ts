@@ -1,6 +1,6 @@
 import { ends as bandEnds, errorsAt, outline } from "../bands";
-import { spread } from "../curves";
 import { minmax } from "../decimate";
+import { spread } from "../ends";
 import { deepest, type Episode, episodesOf, type Gap, gapsOf } from "../episodes";
 import { number, short } from "../format";
 import { type Figure, type Picture, reason, type Under } from "../picture";

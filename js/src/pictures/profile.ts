@@ -1,5 +1,6 @@
 import { extremes } from "../bands";
-import { lettersIn, margins, spread } from "../curves";
+import { margins } from "../curves";
+import { lettersIn, spread } from "../ends";
 import { cut, number } from "../format";
 import { type Figure, NOTHING, type Picture, reason, type Under } from "../picture";
 import { type Profile as Along, barrierOf, hasAlpha, placesOf, profileAt, profileOf } from "../profile";

@@ -1,5 +1,6 @@
 import { extremes } from "../bands";
-import { margins, spread } from "../curves";
+import { margins } from "../curves";
+import { spread } from "../ends";
 import { number, short } from "../format";
 import { type Figure, NOTHING, type Picture, reason, type Under } from "../picture";
 import { amount, type Reading } from "../reading";

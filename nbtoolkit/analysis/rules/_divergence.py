@@ -7,12 +7,18 @@ import numpy as np
 from nbtoolkit.analysis.recorded import Recorded
 from nbtoolkit.analysis.robust import since
 from nbtoolkit.analysis.rule import Sign, rule
+from nbtoolkit.analysis.rules._growth import NEAR, SUDDEN, grown_with_it, is_steep, is_sudden
+from nbtoolkit.analysis.rules._words import Words, words
 
 FIRST = 5  # losses whose median is where it began
 FEW, MANY = 8, 200  # losses in a row that must be above
 LOST = 0.5  # of what had been gained
 LONG = 100  # losses before a part of the gain can be lost
 LEVELS = 200
+MEANT = (
+    "Nothing need be done where it is not meant to {improve}, as in a game of two networks, with a term whose weight "
+    "is raised, or with bootstrapped targets; else lower the learning rate."
+)
 
 
 @rule(
@@ -28,9 +34,16 @@ def divergence(data: Recorded) -> Iterator[Sign]:
 
     The level is the median of the first five losses; the line is above it by its size, or by ten times the median fall
     from one step to the next in the first half where that is more. "Each of the last" are 8 steps, or a fiftieth of
-    all, at most 200. A warning, where it is not that high: three quarters of the last twentieth of the losses (20 at
-    least) are above the middle between the lowest level reached and the start. Counted from the last boundary between
-    tasks; data that change without a boundary look the same.
+    all, at most 200. An alarm where the norm of the gradient is then ten times that at first, or that of the weights
+    ten times that at the lowest loss; or where the loss is eight times as far up as the line and still doubles, got
+    half of its way within 50 losses, or is a thousand times as far up; where no norms were recorded, also where it only
+    got there so suddenly. Else a note: not every loss is meant to fall.
+
+    A warning, where it is not that high but three quarters of the last twentieth of the losses (20 at least) are above
+    the middle between the lowest level reached and the start, and norms have grown so, or are not known and the loss
+    rose suddenly; else a note. Counted from the last boundary between tasks; data that change without a boundary look
+    the same. Of what the optimizer maximises (``maximize=True``) all is read with the other sign; a note at most where
+    it does so in some of its groups only.
     """
     steps, loss = data.task_loss
     count = len(loss)
@@ -39,16 +52,21 @@ def divergence(data: Recorded) -> Iterator[Sign]:
     start = float(np.median(loss[:FIRST]))
     change = _change(loss[: min(count // 2, 4 * MANY)])
     line = start + max(abs(start), 10 * change)
-    last = loss[-min(max(count // 50, FEW), MANY) :]
-    if last.min() > line:
+    length = min(max(count // 50, FEW), MANY)
+    say = words(data)
+    if loss[-length:].min() > line:
         began = since(loss > line)
-        yield Sign(
-            steps[began], "the loss is far above where it began, and stays there",
-            f"loss {loss[-1]:.3g} at step {steps[-1]}, {start:.3g} at first; above {line:.3g} since step "
-            f"{steps[began]}", f"line {line:.3g}", "loss",
+        joined = grown_with_it(data, steps[0], steps[int(np.argmin(loss))], steps[began])
+        lost = joined or is_steep(loss, start, line, length)
+        lost = lost or (joined is None and is_sudden(loss, start, line, length))
+        yield _sign(
+            data, steps[began], f"the {say.name} is far {say.worse} where it began, and stays there",
+            f"{say.name} {say.sign * loss[-1]:.3g} at step {steps[-1]}, {say.sign * start:.3g} at first; {say.worse} "
+            f"{say.sign * line:.3g} since step {steps[began]}",
+            f"line {say.sign * line:.3g}", joined, "alarm" if lost else "note",
         )  # fmt: skip
     elif count >= LONG:
-        yield from _lost(steps, loss, start, change)
+        yield from _lost(data, start, change, say)
 
 
 def _change(loss: np.ndarray) -> float:
@@ -58,21 +76,41 @@ def _change(loss: np.ndarray) -> float:
     return float(np.median(falls)) if len(falls) > 2 else 0.0
 
 
-def _lost(steps: np.ndarray, loss: np.ndarray, start: float, change: float) -> Iterator[Sign]:
+def _lost(data: Recorded, start: float, change: float, say: Words) -> Iterator[Sign]:
     """Much of what had been gained is lost again."""
+    steps, loss = data.task_loss
     levels, width = _levels(loss)
     best = int(np.argmin(levels))
     gain = start - levels[best]
     middle = levels[best] + LOST * gain
     last = loss[-max(20, len(loss) // 20) :]
     if gain > 10 * change and np.quantile(last, 0.25) > middle:
-        began = steps[min(since(levels > middle) * width, len(steps) - 1)]
-        yield Sign(
-            began, "the loss has lost more than half of what it had gained, and stays there",
-            f"median loss {np.median(last):.3g} over the last {len(last)} steps, lowest {levels[best]:.3g} about step "
-            f"{steps[best * width]}, {start:.3g} at first", f"line {middle:.3g}, half of the gain", "loss", "warn",
-            "If the data did not change here, lower the learning rate or go back to the state of the lowest loss.",
+        place = since(levels > middle)
+        low = np.flatnonzero(levels[:place] <= levels[best] + NEAR * gain)
+        sudden = (place - (int(low[-1]) if len(low) else 0)) * width <= max(SUDDEN, width)
+        began = steps[min(place * width, len(steps) - 1)]
+        joined = grown_with_it(data, steps[0], steps[best * width], began)
+        yield _sign(
+            data, began, f"the {say.name} has lost more than half of what it had gained, and stays there",
+            f"median {say.name} {say.sign * np.median(last):.3g} over the last {len(last)} steps, {say.best} "
+            f"{say.sign * levels[best]:.3g} about step {steps[best * width]}, {say.sign * start:.3g} at first",
+            f"line {say.sign * middle:.3g}, half of the gain", joined,
+            "warn" if joined or (joined is None and sudden) else "note",
+            "If the data did not change here, lower the learning rate or go back to the state of the "
+            f"{say.best} {say.name}.",
         )  # fmt: skip
+
+
+def _sign(
+    data: Recorded, step: int, text: str, evidence: str, line: str, joined: str | None, severity: str, advice: str = ""
+) -> Sign:
+    """With what has grown too; as a note where nothing tells that the loss was meant to fall."""
+    say = words(data)
+    evidence += f"; {joined}" if joined else ""
+    if severity != "note" and not data.seeks_a_saddle:
+        return Sign(step, text, evidence, line, "loss", severity, advice)
+    text += f": look at it if this {say.name} is meant to {say.improve}"
+    return Sign(step, text, evidence, line, "loss", "note", MEANT.format(improve=say.improve))
 
 
 def _levels(loss: np.ndarray) -> tuple[np.ndarray, int]:

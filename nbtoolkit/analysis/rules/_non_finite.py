@@ -6,6 +6,7 @@ import numpy as np
 
 from nbtoolkit.analysis.recorded import Group, Recorded
 from nbtoolkit.analysis.rule import Sign, rule
+from nbtoolkit.analysis.rules._words import words
 
 # In the order in which one step goes through them.
 PLACES = {
@@ -17,6 +18,8 @@ PLACES = {
 TOLD = "first_non_finite_step"  # by capture; a NaN of which it tells nothing is one that was not measured
 SHOWN = 4  # names
 BEFORE = 100  # rows in which a parameter must have had a value
+ORDERS = 1000.0  # by which losses had grown when they diverged
+DIVERGED = "Lower the learning rate or warm it up, clip the gradient, and go back to a state from before the loss rose."
 
 
 @rule(
@@ -32,8 +35,9 @@ def non_finite(data: Recorded) -> Iterator[Sign]:
     """A loss, gradient, update or parameter is NaN or infinite; the first of them, in the order of one step.
 
     Within a step the loss comes first, then gradients, updates, parameters (those of the next step). Where some
-    gradients are finite, NaN arose on the way back, between the layers that have finite ones and the others. What is
-    finite again in the last row is a warning.
+    gradients are finite, NaN arose on the way back, between the layers that have finite ones and the others. An
+    infinite norm says that it overflows: the entries may be finite. Where the losses before it had grown a
+    thousandfold it says that this is divergence. What is finite again in the last row is a warning.
     """
     seen = [
         (int(group.steps[row]), name, row)
@@ -44,15 +48,46 @@ def non_finite(data: Recorded) -> Iterator[Sign]:
         return
     seen.sort(key=lambda one: one[0])  # stable: of equal steps the order above
     step, name, row = seen[0]
-    variable, words = PLACES[name]
+    variable, told = PLACES[name]
     group = data.groups[name]
-    then = [f"{PLACES[other][1].split()[-2]} at step {first}" for first, other, _ in seen[1:]]
+    then = [f"{PLACES[other][1].split()[-2]} {_at(data.groups[other], first)}" for first, other, _ in seen[1:]]
     recovers = all(_is_finite_now(data.groups[other], PLACES[other][0]) for _, other, _ in seen)
+    overflows = group.values[variable].ndim == 2 and not _has_nan(group, variable, row)
+    place = ", but finite again later" if recovers else _where(group, variable, row, arose=not overflows)
+    what = f"the norm of {told.split()[0]} overflows" if overflows else f"{told} not finite"
+    large = ": entries are infinite, or too large for its 32 bits" if overflows else ""
+    grown = "" if recovers else _diverged(data, step)
     yield Sign(
-        step, f"{words} not finite" + (", but finite again later" if recovers else _where(group, variable, row)),
-        f"first at step {step}: {_told(group, variable, row)}" + "".join(f"; {text}" for text in then),
-        group=name, severity="warn" if recovers else "",
+        step, what + place + large + (f": the {words(data).name} diverges" if grown else ""),
+        f"first {_at(group, step).removeprefix('first ')}: {_told(group, variable, row)}"
+        + "".join(f"; {text}" for text in (*then, grown) if text),
+        group=name, severity="warn" if recovers else "", advice=DIVERGED if grown else "",
     )  # fmt: skip
+
+
+def _at(group: Group, step: int) -> str:
+    """A step, and of what is not measured in each of them that it was only seen there."""
+    gaps = np.diff(group.steps[-BEFORE:])
+    every = int(np.median(gaps)) if len(gaps) else 1
+    return f"first seen at step {step} (measured every {every})" if every > 1 else f"at step {step}"
+
+
+def _has_nan(group: Group, variable: str, row: int) -> bool:
+    """Whether a parameter that had a value before has none now, other than infinity."""
+    names, values = set(_names(group, variable, row)), group.values[variable][row]
+    every = [str(name) for name in group.labels.get("param", ())]
+    return any(name in names and np.isnan(value) for name, value in zip(every, values, strict=False))
+
+
+def _diverged(data: Recorded, step: int) -> str:
+    """The losses before, where they had grown by orders; "" where they had not."""
+    steps, loss = data.task_loss
+    loss = loss[: int(np.searchsorted(steps, step))]
+    scale = float(max(abs(loss[0]), abs(loss.min()))) if len(loss) else 0.0
+    if not 0 < ORDERS * scale < np.median(loss[-2:]):
+        return ""
+    say = words(data)
+    return f"the {say.name} had grown from {say.sign * loss[0]:.3g} to {say.sign * loss[-1]:.3g} before"
 
 
 def _first(group: Group, variable: str) -> int | None:
@@ -90,7 +125,7 @@ def _names(group: Group, variable: str, row: int) -> list[str]:
     return [str(name) for name, bad in zip(group.labels.get("param", ()), wrong, strict=False) if bad]
 
 
-def _where(group: Group, variable: str, row: int) -> str:
+def _where(group: Group, variable: str, row: int, *, arose: bool) -> str:
     if group.values[variable].ndim == 1:
         return ""
     names, every = _names(group, variable, row), [str(name) for name in group.labels.get("param", ())]
@@ -98,7 +133,7 @@ def _where(group: Group, variable: str, row: int) -> str:
     if not names or not finite:
         return " in any layer"
     shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-    if variable != "grad_norm":
+    if variable != "grad_norm" or not arose:
         return f" in {shown}"
     return f" in {shown}, but finite in {finite[0]}: it arose on the way back, in between"
 
