@@ -140,7 +140,6 @@ class Stop(Order):
         """Raise what ends it."""
         let_go(run)
         run.control.log("stop", f"stopped after step {run.step}")
-        run.note(f"stopped after step {run.step}, as asked")
         text = f"{run.name} was stopped after step {run.step}, as asked; what was measured is kept."
         raise TrainingStopped(text, name=run.name, step=run.step)
 

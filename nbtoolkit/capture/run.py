@@ -166,6 +166,7 @@ class Run(stream.Streaming):
         """Stop watching: remove all hooks, keep everything measured. Safe to repeat."""
         if self.steps is None or self.state != "watching":
             return
+        elapsed = self.status().elapsed  # of which a pause that this ends is no part
         interrupt = stream.ended(self) if state in ("finished", "stopped") else None
         self.steps.detach()
         with self.lock:
@@ -173,7 +174,7 @@ class Run(stream.Streaming):
                 self.gather(wait=True)
             except Exception as error:
                 self.note(f"the last rows could not be read: {type(error).__name__}: {error}")
-            self._elapsed = self.status().elapsed
+            self._elapsed = elapsed
             self.state = state
             # Letting go of the loop lets go of the model.
             self._measuring, self.steps = self.steps.clock.measuring, None

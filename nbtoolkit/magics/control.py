@@ -115,4 +115,5 @@ def _looked_at(checks: "Mapping[str, str]") -> str:
 def _told(magics: "LandscapeMagics", command: grammar.Command, run: "Run", before: int) -> None:
     """Say what was done, or that it waits for a step to end."""
     new = run.commands[before:]
-    magics.say(command, new[-1]["text"] if new else f"{run.name}: after the step under way")
+    asked = " ".join(command.words)
+    magics.say(command, new[-1]["text"] if new else f"{run.name}: {command.verb} {asked}, after the step under way")

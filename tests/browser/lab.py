@@ -106,6 +106,8 @@ class Lab:
         psutil.wait_procs(family, timeout=SHUTDOWN_SECONDS)
 
     def _use(self, ipykernel: Path) -> None:
+        # An environment's own kernel would be found before that of the user's folder.
+        self._private["JUPYTER_PATH"] = self._private["JUPYTER_DATA_DIR"]
         spec = self._private["JUPYTER_DATA_DIR"] / "kernels" / "python3"
         spec.mkdir(parents=True)
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
