@@ -36,5 +36,10 @@ def thinned(begin: int, end: int, most: int) -> slice:
 def listed(names: Sequence[str], places: Iterable[int], values: np.ndarray | None = None) -> str:
     """The first few names, with their values where given, and how many more there are."""
     chosen = list(places)
-    told = [names[i] if values is None else f"{names[i]} {values[i]:.2g}" for i in chosen[:SHOWN]]
+    told = [_word(names[i]) + ("" if values is None else f": {values[i]:.2g}") for i in chosen[:SHOWN]]
     return ", ".join(told) + (f" and {len(chosen) - SHOWN} more" if len(chosen) > SHOWN else "")
+
+
+def _word(name: str) -> str:
+    """A name that is a number, as those of `nn.Sequential` are, said to be a layer's."""
+    return f"layer {name}" if name.isdigit() else name

@@ -134,7 +134,7 @@ def test_a_bias_shifted_far_down_kills_a_layer():
     assert (dead.severity, dead.step) == ("alarm", 0)
     assert "all units that enter layer 4" in dead.text
     (vanished,) = said(run, "vanishing gradient")
-    assert "of 0, 2 is tiny" in vanished.text
+    assert "of layer 0, layer 2 is tiny" in vanished.text
 
 
 def test_deep_sigmoids_vanish():
@@ -144,7 +144,7 @@ def test_deep_sigmoids_vanish():
         return nn.Sequential(nn.Linear(64, 32), activation(), *hidden, nn.Linear(32, 10))
 
     (found,) = said(trained(deep(nn.Sigmoid), 60), "vanishing gradient")
-    assert found.text.startswith("the gradient of 0")
+    assert found.text.startswith("the gradient of layer 0")
     assert not said(trained(deep(nn.ReLU), 60), "vanishing gradient")
 
 

@@ -21,7 +21,7 @@ def test_a_layer_without_gradient_is_found_where_it_began():
     values[100:, 2:4] *= 1e-8
     (found,) = said(gradients(values), "vanishing gradient")
     assert (found.severity, found.step, found.group) == ("warn", 100, "grad_norm")
-    assert "of 2 is tiny" in found.text
+    assert "of layer 2 is tiny" in found.text
 
 
 def test_a_share_a_thousand_times_smaller_than_at_first():
@@ -29,7 +29,7 @@ def test_a_share_a_thousand_times_smaller_than_at_first():
     values[200:, 0:2] *= 2e-4
     (found,) = said(gradients(values), "vanishing gradient")
     assert found.step == 200
-    assert "of 0 is tiny" in found.text
+    assert "of layer 0 is tiny" in found.text
 
 
 @pytest.mark.parametrize("rule", ["vanishing gradient", "update ratio"])
@@ -86,7 +86,7 @@ def test_an_exploding_layer_is_found_where_it_began():
     values[150:, 4:] *= 1000
     (found,) = said(gradients(values), "exploding gradient")
     assert (found.severity, found.step) == ("alarm", 150)
-    assert "of 4 has grown" in found.text
+    assert "of layer 4 has grown" in found.text
 
 
 @pytest.mark.parametrize("factor", [1.0, 20.0])
@@ -130,7 +130,7 @@ def test_large_updates_are_told_with_their_layer():
     ratio[100:, :2] *= 1000
     (found,) = said(updated(ratio, falling(200)), "update ratio")
     assert (found.severity, found.step, found.group) == ("warn", 100, "update_ratio")
-    assert found.evidence.startswith("median update over weights 0 ")
+    assert found.evidence.startswith("median update over weights of layer 0: ")
 
 
 def test_updates_of_the_usual_size_are_healthy():

@@ -70,7 +70,7 @@ def vanishing(data: Recorded) -> Iterator[Sign]:
         yield Sign(
             norms.steps[min(began, len(norms.steps) - 1)],
             f"the gradient of {listed(norms.names, gone)} is tiny beside that of the others",
-            f"median norm {listed(norms.names, gone, median(norms.last))} in {norms.span}; the largest layer has "
+            f"median norm of {listed(norms.names, gone, median(norms.last))} in {norms.span}; the largest layer has "
             f"{float(median(largest(norms.last, axis=1))):.3g}",
             f"line {line[gone[0]]:.2g} of the largest", "grad_norm",
         )  # fmt: skip

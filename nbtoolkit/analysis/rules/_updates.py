@@ -53,7 +53,7 @@ def updates(data: Recorded) -> Iterator[Sign]:
             continue
         yield Sign(
             first, f"updates are unusually {word} beside the weights",
-            f"median update over weights {listed(names, outside, usual)}, in the last {length} measurements",
+            f"median update over weights of {listed(names, outside, usual)}, in the last {length} measurements",
             f"line {line:g}, about 1e-3 is usual", "update_ratio", "" if word == "large" else "note",
         )  # fmt: skip
 
