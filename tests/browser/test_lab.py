@@ -48,6 +48,20 @@ def entry_of(page: Page, words: str) -> Locator:
     return page.locator(".nbtk-runs button", has_text=words)
 
 
+def open_beside(opened: Notebook) -> Locator:
+    """Train in a notebook's second cell and open the Board from the list of runs; gives the entry of the run there."""
+    page = opened.page
+    opened.run(0)
+    opened.start(1)
+    Board(page).wait().distinct_steps(3)
+    run(page, "nbtoolkit:runs")
+    entry = entry_of(page, "training")
+    entry.wait_for(timeout=15_000)
+    entry.click()
+    page.locator(".nbtk-tab .nbtk-board").wait_for()
+    return entry
+
+
 def test_a_live_run_is_listed_and_its_board_stays_in_view(notebook, lab) -> None:
     far = 12
     opened = notebook([SETUP, TRAIN, *["# nothing\n" * 40] * far])
@@ -92,14 +106,7 @@ def test_a_live_run_is_listed_and_its_board_stays_in_view(notebook, lab) -> None
 def test_a_board_in_a_tab_follows_the_run_again_when_its_notebook_is_back(notebook, lab) -> None:
     opened = notebook([SETUP, TRAIN])
     page = opened.page
-    opened.run(0)
-    opened.start(1)
-    Board(page).wait().distinct_steps(3)
-    run(page, "nbtoolkit:runs")
-    entry = entry_of(page, "training")
-    entry.wait_for(timeout=15_000)
-    entry.click()
-    page.locator(".nbtk-tab .nbtk-board").wait_for()
+    entry = open_beside(opened)
     page.evaluate(CLOSE)
     page.locator(".jp-NotebookPanel").wait_for(state="detached")
     tab = Board(page, place=0).wait()
@@ -167,15 +174,7 @@ def seven(tmp_path: Path, root: Path) -> Iterator[Lab]:
 
 
 def test_notebook_7_lists_the_runs_too(seven: Lab, page: Page) -> None:
-    opened = Notebook(page, seven, write(seven.work / "notebook.ipynb", [SETUP, TRAIN]).name)
-    opened.run(0)
-    opened.start(1)
-    Board(page).wait().distinct_steps(3)
-    run(page, "nbtoolkit:runs")
-    entry = entry_of(page, "training")
-    entry.wait_for(timeout=15_000)
-    entry.click()
-    page.locator(".nbtk-tab .nbtk-board").wait_for()
+    open_beside(Notebook(page, seven, write(seven.work / "notebook.ipynb", [SETUP, TRAIN]).name))
     tab = Board(page, place=page.locator(".nbtk-board").evaluate_all(IN_TAB)).wait()
     assert len(tab.distinct_steps(3)) >= 3
     (seven.work / "enough").touch()

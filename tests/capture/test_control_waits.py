@@ -61,16 +61,19 @@ def test_a_loop_in_another_thread_is_acted_on_from_this_one() -> None:
     problem = problems.cnn()
     run = nbtoolkit.watch(problem.model, problem.optimizer, loss=F.cross_entropy, probe=probe())
     ended: list[BaseException] = []
+    begun = threading.Event()  # until then this thread, which began the watch, is taken for the one that trains
 
     def loop() -> None:
         try:
             while True:
                 problem.step()
+                begun.set()
         except BaseException as error:
             ended.append(error)
 
     thread = threading.Thread(target=loop)
     thread.start()
+    assert begun.wait(30)
     run.set_lr(0.125)
     run.every("weight_norm", 3)
     curvature = run.measure(nbtoolkit.instruments.sharpness)

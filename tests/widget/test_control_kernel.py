@@ -179,5 +179,5 @@ def test_a_message_that_means_nothing_does_nothing(kernel: BlockingKernelClient)
     assert state == "done"
     until(kernel, lambda m: is_idle(m, request))
     assert (
-        run(kernel, "print([one['what'] for one in run.commands], run.state, len(run.notes))") == "['stop'] stopped 1"
+        run(kernel, "print([one['what'] for one in run.commands], run.state, len(run.notes))") == "['stop'] stopped 0"
     )
