@@ -1,9 +1,9 @@
-import { button, element } from "./dom";
+import { button, element, unfold } from "./dom";
 import type { PanelSpec } from "./types";
 
 /** The list of all panels, open on demand, to show and hide them. */
 export class Chooser {
-  readonly opener = button("", "choose the panels shown", () => this.open());
+  readonly opener = button("", "choose the panels shown", () => unfold(this.opener, this.root));
   readonly root = element("div", { class: "nbtk-chips", role: "group", "aria-label": "panels", hidden: "" });
   private readonly chips = element("span", { class: "nbtk-chips-list" });
 
@@ -27,11 +27,6 @@ export class Chooser {
   private focus(id: string): void {
     const same = [...this.chips.children].find((one) => (one as HTMLElement).dataset.chip === id);
     (same as HTMLElement | undefined)?.focus();
-  }
-
-  private open(): void {
-    this.root.hidden = !this.root.hidden;
-    this.opener.setAttribute("aria-expanded", String(!this.root.hidden));
   }
 
   private chip(spec: PanelSpec, on: boolean): HTMLButtonElement {

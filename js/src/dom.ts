@@ -19,6 +19,23 @@ export function button(text: string, label: string, onClick: () => void): HTMLBu
   return made;
 }
 
+/** Open what a button opens, or close it. */
+export function unfold(opener: HTMLElement, opened: HTMLElement): void {
+  opened.hidden = !opened.hidden;
+  opener.setAttribute("aria-expanded", String(!opened.hidden));
+}
+
+/** A field whose Enter does one thing and whose Escape empties it; the page hears of neither. */
+export function onEnter(input: HTMLInputElement, act: () => void): void {
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") act();
+    else if (event.key === "Escape") input.value = "";
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+}
+
 /** What has the focus in the page or shadow root of an element. */
 export const focused = (near: HTMLElement): Element | null =>
   (near.getRootNode() as Partial<Document>).activeElement ?? null;

@@ -1,4 +1,4 @@
-import { button, element, focused } from "./dom";
+import { button, element, focused, unfold } from "./dom";
 import { whole } from "./format";
 import type { Session } from "./session";
 import type { Finding, Severity } from "./types";
@@ -32,7 +32,7 @@ export class FindingsStrip {
     private readonly session: Session,
     private readonly go: (step: number, group: string | null) => void,
   ) {
-    this.head.addEventListener("click", () => this.open());
+    this.head.addEventListener("click", () => unfold(this.head, this.list));
     this.head.append(this.counts, this.first);
     this.root.append(element("div", { role: "status" }, this.head), this.list);
     this.show();
@@ -90,11 +90,6 @@ export class FindingsStrip {
           element("div", { dir: "auto" }, element("i", {}, `${what}: `), String(words)),
         ),
     );
-  }
-
-  private open(): void {
-    this.list.hidden = !this.list.hidden;
-    this.head.setAttribute("aria-expanded", String(!this.list.hidden));
   }
 }
 

@@ -1,4 +1,4 @@
-import { button, element } from "./dom";
+import { button, element, unfold } from "./dom";
 import { whole } from "./format";
 import type { Session } from "./session";
 import type { Command } from "./types";
@@ -13,7 +13,7 @@ export function sentence({ step, text, what }: Command): string {
 export class Interventions {
   readonly root = element("div", { class: "nbtk-interventions" });
   private readonly list = element("ol", { hidden: "" });
-  private readonly head = button("", "", () => this.open());
+  private readonly head = button("", "", () => unfold(this.head, this.list));
   private of: Command[] | null = null;
 
   constructor(private readonly session: Session) {
@@ -34,10 +34,5 @@ export class Interventions {
     this.list.replaceChildren(
       ...commands.map((command) => element("li", { dir: "auto" }, sentence(command))),
     );
-  }
-
-  private open(): void {
-    this.list.hidden = !this.list.hidden;
-    this.head.setAttribute("aria-expanded", String(!this.list.hidden));
   }
 }

@@ -1,4 +1,4 @@
-import { button, element } from "./dom";
+import { button, element, onEnter } from "./dom";
 import { whole } from "./format";
 import type { Orders } from "./orders";
 import type { Session } from "./session";
@@ -23,13 +23,7 @@ export class MeasureControls {
     private readonly when: (act: () => void) => void,
   ) {
     this.choice.addEventListener("change", () => this.chose());
-    this.steps.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") this.every();
-      else if (event.key === "Escape") this.steps.value = "";
-      else return;
-      event.preventDefault();
-      event.stopPropagation();
-    });
+    onEnter(this.steps, () => this.every());
     this.root = element(
       "span",
       { class: "nbtk-order", role: "group", "aria-label": "measure" },

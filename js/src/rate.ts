@@ -1,4 +1,4 @@
-import { button, element } from "./dom";
+import { button, element, onEnter } from "./dom";
 import { number } from "./format";
 import type { Orders } from "./orders";
 import type { Session } from "./session";
@@ -45,13 +45,7 @@ export class RateControls {
     const set = button("set", "set the learning rate", () => this.typed());
     const half = button("×½", "halve the learning rate", () => this.times(0.5));
     const twice = button("×2", "double the learning rate", () => this.times(2));
-    this.input.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") this.typed();
-      else if (event.key === "Escape") this.input.value = "";
-      else return;
-      event.preventDefault();
-      event.stopPropagation();
-    });
+    onEnter(this.input, () => this.typed());
     this.groups.addEventListener("change", () => this.show());
     this.root = element(
       "span",

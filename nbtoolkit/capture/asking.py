@@ -4,7 +4,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from nbtoolkit.capture import once
-from nbtoolkit.capture.loop import NO_PROBE, NO_TASKS, Loop
+from nbtoolkit.capture.loop import NO_PROBE, NO_TASKS, NO_TERMS, Loop
 from nbtoolkit.capture.schedule import Attached
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument, known
@@ -13,7 +13,6 @@ from nbtoolkit.numerics.given import shown
 if TYPE_CHECKING:
     from nbtoolkit.capture.run import Run
 
-NO_TERMS = "needs the terms of the loss; name them by run.log_terms(ce=..., decay=...) in every step"
 NO_FORKS = "compares the run with its forks, and there is none; make one by run.fork()"
 TOO_LATE = "needs the parameters at the beginning, which were not kept; name it when watching begins"
 AT_BOUNDARIES = "is measured when a task begins or ends, and has no other cadence"

@@ -74,9 +74,8 @@ class Changes:
         unknown = [group for group in rates if group not in range(groups)]
         if unknown:
             raise WatchError(f"lr names group {shown(unknown[0])}; this optimizer has the groups 0 to {groups - 1}.")
-        wrong = [rate for rate in rates.values() if not is_finite(rate) or rate < 0]
-        if wrong:
-            raise WatchError(f"lr={shown(wrong[0])}: expected a learning rate, a finite number of 0 or more.")
+        for rate in rates.values():
+            check_rate(rate)
         return rates
 
     def make(
@@ -114,6 +113,16 @@ def schedules_of(optimizer: Optimizer) -> list[LRScheduler]:
     found = [one for one in holders if issubclass(type(one), LRScheduler)]
     known = {id(one): one for one in found if getattr(one, "optimizer", None) is optimizer}
     return list(known.values())
+
+
+def check_rate(rate: Any) -> None:
+    """Refuse what is no learning rate.
+
+    Raises:
+        WatchError: it is none.
+    """
+    if not is_finite(rate) or rate < 0:
+        raise WatchError(f"lr={shown(rate)}: expected a learning rate, a finite number of 0 or more.")
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ NO_PROBE = (
     f"needs the loss as a function of the parameters, which the loop does not show; {GIVE_PROBE}, or --loss and --probe"
 )
 NO_TASKS = "needs the held-out data of the tasks; give watch(..., tasks={name: (inputs, targets), ...}), or --tasks"
+NO_TERMS = "needs the terms of the loss; name them by run.log_terms(ce=..., decay=...) in every step"
 NO_FORWARD = (
     "needs the hidden units, and no forward pass of the model was seen in this step (of compiled code none is); give a "
     "probe: "
@@ -277,7 +278,7 @@ class Loop:
     def term_grads(self) -> dict[str, dict[str, Tensor | None] | None]:
         """Gradients of the terms that the user has named; None of those that were not in this step."""
         if self._term_grads is None:
-            raise WatchError("needs the terms of the loss; name them by run.log_terms(ce=..., decay=...) in every step")
+            raise WatchError(NO_TERMS)
         if isinstance(self._term_grads, Exception):
             raise self._term_grads
         return {term: self._term_grads.get(term) for term in self._terms}

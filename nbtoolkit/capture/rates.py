@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from nbtoolkit.capture import orders
-from nbtoolkit.capture.changes import Changes, schedules_of
+from nbtoolkit.capture.changes import Changes, check_rate, schedules_of
 from nbtoolkit.capture.waiting import waiting_allowed
 from nbtoolkit.errors import WatchError
-from nbtoolkit.numerics.given import is_finite, is_whole, shown
+from nbtoolkit.numerics.given import is_whole, shown
 
 if TYPE_CHECKING:
     from nbtoolkit.capture.run import Run
@@ -41,8 +41,7 @@ class SetRate(orders.Order):
     def check(self, run: "Run") -> None:
         """Refuse what is no learning rate, or no group."""
         groups = orders.loop_of(run).optimizer.param_groups
-        if not is_finite(self.rate) or self.rate < 0:
-            raise WatchError(f"lr={shown(self.rate)}: expected a learning rate, a finite number of 0 or more.")
+        check_rate(self.rate)
         if self.group is not None and not (is_whole(self.group, 0) and self.group < len(groups)):
             last = len(groups) - 1
             raise WatchError(f"group={shown(self.group)}: this optimizer has the groups 0 to {last}, None for all.")

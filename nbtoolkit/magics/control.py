@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from nbtoolkit.magics.landscape import LandscapeMagics
 
 ENDS = "the training ends after the step under way; if none is made, a second stop ends the watching alone"
-PICTURES = (".png", ".svg")
 
 
 def pause(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
@@ -95,10 +94,11 @@ def stop(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
 def export(magics: "LandscapeMagics", command: grammar.Command) -> "Path":
     """The current run, or some of its instruments, as a page; one of them as a picture."""
     from nbtoolkit.widget import export_html, export_image
+    from nbtoolkit.widget.image import SUFFIXES
 
     path, *names = command.words
     run, text = magics.current(), command.options.get("text")
-    if not path.lower().endswith(PICTURES):
+    if not path.lower().endswith(SUFFIXES):
         return export_html(run, path, panels=names or None, text=text)
     if len(names) != 1 or text is not None:
         raise UsageError(f"a picture is of one instrument, without text: %landscape export {path} NAME")

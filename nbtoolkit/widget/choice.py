@@ -115,10 +115,15 @@ def named_groups(run: Any, names: Sequence[str]) -> list[str]:
     known, wanted = list(run.record.groups), [names] if isinstance(names, str) else list(names)
     for name in wanted:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
-            guess = f"did you mean {near[0]!r}? " if near else ""
-            raise LandscapeError(f"run {run.name!r} has no {name!r}; {guess}It has: {', '.join(known) or 'nothing'}.")
+            raise LandscapeError(nothing_called(run, name, known))
     return [name for name in known if name in wanted]
+
+
+def nothing_called(run: Any, name: Any, groups: Sequence[str], words: Sequence[str] = ()) -> str:
+    """That a run has nothing of a name, what it has, and the nearest of its groups and other words."""
+    near = difflib.get_close_matches(str(name), [*groups, *words], 1)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return f"run {run.name!r} has no {name!r}; {guess}It has: {', '.join(groups) or 'nothing'}."
 
 
 def _named(every: list[Panel]) -> list[Panel]:

@@ -1,6 +1,5 @@
 """One panel as an image file, drawn with matplotlib as it stands on the Board."""
 
-import difflib
 import math
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from nbtoolkit.errors import LandscapeError
 from nbtoolkit.panels import curves, evolution, gap, heatmap
 from nbtoolkit.panels.look import INK
 from nbtoolkit.widget import printing
-from nbtoolkit.widget.choice import Panel, all_panels, best_panels, has_labels
+from nbtoolkit.widget.choice import Panel, all_panels, best_panels, has_labels, nothing_called
 from nbtoolkit.widget.figures import panel_id, part, title
 from nbtoolkit.widget.picture import draw
 from nbtoolkit.widget.writing import write
@@ -100,10 +99,8 @@ def _named(run: Any, name: str) -> Panel:
     if found:
         return found[0]
     groups = list(dict.fromkeys(columns.name for columns, _, _ in every))
-    words = [*groups, *(word for panel in every for word in (*panel[2], panel_id(panel)))]
-    near = difflib.get_close_matches(str(name), words, 1)
-    guess = f"did you mean {near[0]!r}? " if near else ""
-    raise LandscapeError(f"run {run.name!r} has no {name!r}; {guess}It has: {', '.join(groups) or 'nothing'}.")
+    words = [word for panel in every for word in (*panel[2], panel_id(panel))]
+    raise LandscapeError(nothing_called(run, name, groups, words))
 
 
 def _until(ds: Any, step: int, name: str) -> Any:

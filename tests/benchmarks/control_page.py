@@ -17,24 +17,18 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.board import Board
-from tests.browser.cells import SETUP
+from tests.browser.cells import LOOP, SETUP
 from tests.browser.conftest import CHROMIUM_FLAGS
 from tests.browser.fronts import FRONTS, Desk, started
 from tests.conftest import ROOT
 
 CLICKS = 20
 
-TRAIN = """%%landscape -v run
+TRAIN = f"""%%landscape -v run
 import time
 seen, log = None, open("changes", "w", buffering=1)
 began = time.time()
-while not Path("enough").exists():
-    for rows in torch.randperm(len(x)).split(64):
-        loss = F.cross_entropy(model(x[rows]), y[rows])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        rate, now = optimizer.param_groups[0]["lr"], time.time()
+{LOOP}        rate, now = optimizer.param_groups[0]["lr"], time.time()
         if rate != seen:
             print("rate", now, file=log)
         if now - began > 0.25:

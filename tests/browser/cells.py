@@ -22,9 +22,8 @@ model = nn.Sequential(
 optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
 """
 
-# An ordinary loop under the magic; the test decides when it has seen enough.
-TRAIN = """%%landscape -v run
-while not Path("enough").exists():
+# An ordinary loop; the test decides when it has seen enough.
+LOOP = """while not Path("enough").exists():
     for rows in torch.randperm(len(x)).split(64):
         loss = F.cross_entropy(model(x[rows]), y[rows])
         optimizer.zero_grad()
@@ -33,18 +32,13 @@ while not Path("enough").exists():
         last = loss.item()
 """
 
+TRAIN = f"%%landscape -v run\n{LOOP}"
+
 # The same, and it tells after each step how far it is and at which learning rate.
-TOLD = """%%landscape -v run --probe x,y --loss F.cross_entropy
+TOLD = f"""%%landscape -v run --probe x,y --loss F.cross_entropy
 import os, time
 made = 0
-while not Path("enough").exists():
-    for rows in torch.randperm(len(x)).split(64):
-        loss = F.cross_entropy(model(x[rows]), y[rows])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        last = loss.item()
-        made += 1
+{LOOP}        made += 1
         Path("telling").write_text(json.dumps([made, optimizer.param_groups[0]["lr"]]))
         os.replace("telling", "told")
 """

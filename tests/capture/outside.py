@@ -24,6 +24,35 @@ def elsewhere(act: Callable[[], Any]) -> None:
         raise raised[0]
 
 
+class Elsewhere:
+    """A loop that makes steps on another thread until something is raised in it; it has made one when this begins.
+
+    Args:
+        step: makes one.
+    """
+
+    def __init__(self, step: Callable[[], Any]) -> None:
+        self._step, self._begun = step, threading.Event()
+        self._ended: list[BaseException] = []
+        self._thread = threading.Thread(target=self._loop)
+        self._thread.start()
+        # Until then the thread that began the watch is taken for the one that trains.
+        assert self._begun.wait(30)
+
+    def ended_by(self) -> list[type[BaseException]]:
+        """Wait for its end: what was raised."""
+        self._thread.join()
+        return [type(error) for error in self._ended]
+
+    def _loop(self) -> None:
+        try:
+            while True:
+                self._step()
+                self._begun.set()
+        except BaseException as error:
+            self._ended.append(error)
+
+
 class Wrong(BaseException):
     """Ends a wait in which something went wrong."""
 

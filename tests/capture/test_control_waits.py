@@ -14,7 +14,7 @@ import nbtoolkit
 from nbtoolkit.capture import Discovery
 from nbtoolkit.errors import TrainingStopped, WatchError
 from tests import problems
-from tests.capture.outside import elsewhere, while_paused
+from tests.capture.outside import Elsewhere, elsewhere, while_paused
 
 
 def test_the_time_of_a_pause_is_no_time_of_the_run() -> None:
@@ -60,27 +60,13 @@ def test_all_optimizers_of_a_loop_wait_together_and_any_run_lets_them_go() -> No
 def test_a_loop_in_another_thread_is_acted_on_from_this_one() -> None:
     problem = problems.cnn()
     run = nbtoolkit.watch(problem.model, problem.optimizer, loss=F.cross_entropy, probe=probe())
-    ended: list[BaseException] = []
-    begun = threading.Event()  # until then this thread, which began the watch, is taken for the one that trains
-
-    def loop() -> None:
-        try:
-            while True:
-                problem.step()
-                begun.set()
-        except BaseException as error:
-            ended.append(error)
-
-    thread = threading.Thread(target=loop)
-    thread.start()
-    assert begun.wait(30)
+    loop = Elsewhere(problem.step)
     run.set_lr(0.125)
     run.every("weight_norm", 3)
     curvature = run.measure(nbtoolkit.instruments.sharpness)
     updates = run.measure(nbtoolkit.instruments.update_ratio)
     run.stop()
-    thread.join()
-    assert [type(error) for error in ended] == [TrainingStopped]
+    assert loop.ended_by() == [TrainingStopped]
     assert [one["what"] for one in run.commands] == ["lr", "every", "measure", "measure", "stop"]
     assert curvature["step"].values.tolist() == [run.commands[2]["step"]]
     assert run.commands[3]["step"] in updates["step"].values

@@ -1,7 +1,6 @@
 """The Board hands the page's commands to the run, answers each, and tells what was done."""
 
 import json
-import threading
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from nbtoolkit.errors import TrainingStopped
 from nbtoolkit.widget import board, messages, show
 from nbtoolkit.widget.board import Board
 from tests import problems
-from tests.capture.outside import elsewhere, while_paused
+from tests.capture.outside import Elsewhere, elsewhere, while_paused
 from tests.widget.test_messages import unpacked
 
 
@@ -263,24 +262,10 @@ def test_a_background_thread_is_acted_on_by_the_page(problem: Any, monkeypatch: 
     monkeypatch.setattr(board.Pump, "find", lambda: None)
     run = nbtoolkit.watch(problem.model, problem.optimizer)
     page = Heard(run)
-    ended: list[BaseException] = []
-    begun = threading.Event()
-
-    def loop() -> None:
-        try:
-            while True:
-                problem.step()
-                begun.set()
-        except BaseException as error:
-            ended.append(error)
-
-    thread = threading.Thread(target=loop)
-    thread.start()
-    begun.wait()
+    loop = Elsewhere(problem.step)
     names = [page.ask("lr", rate=0.5), page.ask("pause"), page.ask("resume"), page.ask("stop")]
-    thread.join()
+    assert loop.ended_by() == [TrainingStopped]
     assert [[state for state, _ in page.acks(name)] for name in names] == [["queued", "done"]] * 4
-    assert [type(error) for error in ended] == [TrainingStopped]
     assert [one["what"] for one in run.commands] == ["lr", "pause", "resume", "stop"]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from nbtoolkit.analysis.recorded import Recorded
 from nbtoolkit.analysis.robust import since
 from nbtoolkit.analysis.rule import Sign, rule
-from nbtoolkit.analysis.rules._growth import NEAR, SUDDEN, grown_with_it, is_steep, is_sudden
+from nbtoolkit.analysis.rules._growth import NEAR, SUDDEN, Rise, grown_with_it
 from nbtoolkit.analysis.rules._words import Words, words
 
 FIRST = 5  # losses whose median is where it began
@@ -57,8 +57,8 @@ def divergence(data: Recorded) -> Iterator[Sign]:
     if loss[-length:].min() > line:
         began = since(loss > line)
         joined = grown_with_it(data, steps[0], steps[int(np.argmin(loss))], steps[began])
-        lost = joined or is_steep(loss, start, line, length)
-        lost = lost or (joined is None and is_sudden(loss, start, line, length))
+        rise = Rise(loss, start, line, length)
+        lost = joined or rise.is_steep() or (joined is None and rise.is_sudden())
         yield _sign(
             data, steps[began], f"the {say.name} is far {say.worse} where it began, and stays there",
             f"{say.name} {say.sign * loss[-1]:.3g} at step {steps[-1]}, {say.sign * start:.3g} at first; {say.worse} "

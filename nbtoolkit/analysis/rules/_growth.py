@@ -5,13 +5,15 @@ for good in a healthy training. It does so slowly, to a level of the same size, 
 with it. Beyond a stable learning rate all of them grow by a factor in each step.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from nbtoolkit.analysis.layers import thinned
 from nbtoolkit.analysis.recorded import Group, Recorded
 from nbtoolkit.analysis.robust import since
 
-__all__ = ["grown_with_it", "is_steep", "is_sudden"]
+__all__ = ["Rise", "grown_with_it"]
 
 FIRST, SEEN = 5, 64  # rows of the gradient's norm at first, and of those since, that are read
 GROWN = 10.0  # squared errors need to grow a hundredfold for that; weights grow less in a training that learns
@@ -22,37 +24,46 @@ ORDERS = 1000.0  # heights of the line
 SLOWING = 1.5  # of the time of the last doubling over that before: 1 if exponential, 2 if linear
 
 
-def is_sudden(loss: np.ndarray, start: float, line: float, length: int) -> bool:
-    """Whether half of the height of the last losses was reached within 50 losses of the last one near the start.
+class Rise(NamedTuple):
+    """A loss that has risen.
 
-    Args:
+    Attributes:
         loss: of the task.
         start: its level at first.
         line: above which each of the last ones is.
         length: how many those are.
     """
-    half = since(loss >= start + (float(loss[-length:].min()) - start) / 2)
-    low = np.flatnonzero(loss[:half] <= start + NEAR * (line - start))
-    return half - (int(low[-1]) if len(low) else 0) <= SUDDEN
 
+    loss: np.ndarray
+    start: float
+    line: float
+    length: int
 
-def is_steep(loss: np.ndarray, start: float, line: float, length: int) -> bool:
-    """Whether the last losses are far beyond the line, and still double or went there suddenly, or are out of sight.
+    @property
+    def height(self) -> float:
+        """Of the last losses above the start."""
+        return float(self.loss[-self.length :].min()) - self.start
 
-    Args:
-        loss: of the task.
-        start: its level at first.
-        line: above which each of the last ones is.
-        length: how many those are.
-    """
-    height = float(loss[-length:].min()) - start
-    if height < 2**DOUBLINGS * (line - start):
-        return False
-    if height > ORDERS * (line - start) or is_sudden(loss, start, line, length):
-        return True
-    quarter, half, now = (since(loss >= start + part * height) for part in (0.25, 0.5, 1.0))
-    still_grows = len(loss) - now <= 2 * max(now - half, length)
-    return still_grows and now - half <= SLOWING * (half - quarter)
+    def reached(self, part: float) -> int:
+        """Since when the losses are at this part of the height."""
+        return since(self.loss >= self.start + part * self.height)
+
+    def is_sudden(self) -> bool:
+        """Whether half of the height was reached within 50 losses of the last one near the start."""
+        half = self.reached(0.5)
+        low = np.flatnonzero(self.loss[:half] <= self.start + NEAR * (self.line - self.start))
+        return half - (int(low[-1]) if len(low) else 0) <= SUDDEN
+
+    def is_steep(self) -> bool:
+        """Whether they are far beyond the line, and still double or went there suddenly, or are out of sight."""
+        line = self.line - self.start
+        if self.height < 2**DOUBLINGS * line:
+            return False
+        if self.height > ORDERS * line or self.is_sudden():
+            return True
+        quarter, half, now = (self.reached(part) for part in (0.25, 0.5, 1.0))
+        still_grows = len(self.loss) - now <= 2 * max(now - half, self.length)
+        return still_grows and now - half <= SLOWING * (half - quarter)
 
 
 def grown_with_it(data: Recorded, begin: int, best: int, began: int) -> str | None:
