@@ -131,8 +131,8 @@ class Board(ShownOnce, anywidget.AnyWidget):
         self.send(head, buffers=buffers)
 
     def _status(self) -> dict[str, Any]:
-        now = {"lr": control.rates(self.run), "deaf": control.deaf(self.run, pumped=self._pump is not None)}
-        return messages.status_head(self.run.status(), self.run.name) | now
+        lr, deaf = control.rates(self.run), control.deaf(self.run, pumped=self._pump is not None)
+        return messages.status_head(self.run.status(), self.run.name, lr=lr, deaf=deaf)
 
     def _told(self, *, everything: bool) -> dict[str, Any]:
         """The log and the findings, where they have changed."""

@@ -87,9 +87,9 @@ def thin(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([minmax(steps.astype(float), column, buckets) for column in values.T]))
 
 
-def status_head(status: Any, name: str = "") -> dict[str, Any]:
-    """A run's status as JSON allows it, what is not finite being null, and the run's name."""
-    return {key: _finite(value) for key, value in asdict(status).items()} | {"name": name}
+def status_head(status: Any, name: str = "", **more: Any) -> dict[str, Any]:
+    """A run's status, and ``more``, as JSON allows it, what is not finite being null, and the run's name."""
+    return {key: _finite(value) for key, value in {**asdict(status), **more}.items()} | {"name": name}
 
 
 def commands_head(commands: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -103,6 +103,13 @@ def test_what_the_page_is_told_while_paused(problem: Any, watched: Any) -> None:
     assert page.heads("status")[-1]["deaf"] == ""
 
 
+def test_a_rate_that_is_no_number_is_told_as_json_allows_it(problem: Any, watched: Any) -> None:
+    _, page = watched
+    problem.optimizer.param_groups[0]["lr"] = float("nan")
+    page.update()
+    assert page.heads("status")[-1]["lr"] == [None]
+
+
 def test_the_log_is_sent_when_it_grows_and_in_every_reset(problem: Any, watched: Any) -> None:
     run, page = watched
     problem.train(3)
