@@ -160,7 +160,7 @@ def test_the_palette_writes_the_line_of_a_verb(notebook) -> None:
     run(page, "apputils:activate-command-palette")
     page.locator(".lm-CommandPalette-input").fill("landscape measure")
     page.locator(".lm-CommandPalette-item", has_text="measure an instrument now").click()
-    page.wait_for_function(f"() => ({ACTIVE})().source")
+    page.wait_for_function(f"() => ({ACTIVE})().selected", timeout=15_000)
     assert page.evaluate(ACTIVE) == {"source": "%landscape measure sharpness", "selected": "sharpness", "place": 1}
     page.keyboard.type("lr")
     assert page.evaluate(ACTIVE)["source"] == "%landscape measure lr"

@@ -200,6 +200,7 @@ def test_what_has_no_id_is_ignored(problem: Any, watched: Any, content: Any) -> 
     "asked",
     [{"what": None}, {"what": "exec"}, {"what": ["stop"]}, {"what": "x" * 10**6}, {"what": "lr"},
      {"what": "lr", "rate": "0.1"}, {"what": "lr", "rate": float("nan")}, {"what": "lr", "rate": True},
+     {"what": "lr", "rate": float("inf")},
      {"what": "lr", "rate": 10**400}, {"what": "lr", "rate": 0.1, "group": 1}, {"what": "lr", "rate": 1, "group": 0.0},
      {"what": "advance", "steps": 0}, {"what": "advance", "steps": "1"}, {"what": "advance", "steps": 10**100},
      {"what": "measure"}, {"what": "measure", "name": {}}, {"what": "measure", "name": "x" * 10**6},
