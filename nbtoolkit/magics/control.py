@@ -35,7 +35,7 @@ def resume(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
 def advance(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
     """Let it make some steps, then wait."""
     run = magics.current()
-    run.advance(magics.value(command.words[0]) if command.words else 1)
+    run.advance(magics.number("advance", command.words[0]) if command.words else 1)
     return run
 
 
@@ -52,7 +52,7 @@ def lr(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
     group = magics.value(settings["group"]) if "group" in settings else None
     run = magics.current()
     before = len(run.commands)
-    acts.give(run, SetRate(magics.value(rate), group), own=magics.stream.runs is not None)
+    acts.give(run, SetRate(magics.number("lr", rate), group), own=magics.stream.runs is not None)
     _told(magics, command, run, before)
     return run
 
@@ -62,7 +62,7 @@ def every(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
     name, steps = command.words
     run = magics.current()
     before = len(run.commands)
-    run.every(magics.instrument(name), magics.value(steps))
+    run.every(magics.instrument(name), magics.number("every", steps))
     _told(magics, command, run, before)
     return run
 

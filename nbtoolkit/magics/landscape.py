@@ -230,11 +230,31 @@ class LandscapeMagics(Magics):
                 raise UsageError(f"{text!r} is neither a literal nor a name; give it a name first.") from None
             return self._variable(text)
 
+    def number(self, what: str, text: str) -> Any:
+        """A number, or a variable that holds one."""
+        if text.isidentifier() and text not in self.shell.user_ns:
+            raise UsageError(f"{what} got {text!r}, which is neither a number nor a variable of this notebook.")
+        return self.value(text)
+
     def current(self) -> "Run":
-        """The run begun last."""
-        if not self.runs:
+        """The run begun last; where it has ended, one that the notebook has begun in Python and that goes on."""
+        last = self.runs[-1:]
+        if not last or last[0].state != "watching":
+            last = self._begun_in_python() or last
+        if not last:
             raise UsageError("nothing has been watched yet: put %%landscape on top of a training cell.")
-        return self.runs[-1]
+        return last[-1]
+
+    def _begun_in_python(self) -> "list[Run]":
+        """The runs under way among the variables of the notebook, and those of its optimizers."""
+        from torch.optim import Optimizer
+
+        from nbtoolkit.capture import Run
+        from nbtoolkit.capture.watch import watching
+
+        held = [value for name, value in self.shell.user_ns.items() if not name.startswith("_")]
+        runs = [watching(value) if isinstance(value, Optimizer) else value for value in held]
+        return [run for run in runs if isinstance(run, Run) and run.state == "watching"]
 
     def _deliver(self, command: grammar.Command, result: Any) -> Any:
         if "variable" in command.options:

@@ -151,6 +151,8 @@ def test_where_the_cell_is_not_watched_the_exception_is_seen(
     ("line", "words"),
     [
         ("lr", "needs RATE"),
+        ("lr abc", "lr got 'abc', which is neither a number nor a variable"),
+        ("every loss soon", "every got 'soon', which is neither a number nor a variable"),
         ("lr 0.1 grop=1", "did you mean 'group'"),
         ("lr 0.1 group=7", "has the groups 0 to 0"),
         ("lr -1", "expected"),
@@ -168,6 +170,18 @@ def test_where_the_cell_is_not_watched_the_exception_is_seen(
 )
 def test_what_is_wrong_is_said_in_one_line(message: Callable[[str], str], watched: Any, line: str, words: str) -> None:
     assert words in message(f"%landscape {line}")
+
+
+def test_a_run_that_python_began_is_acted_on_while_it_goes_on(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.run_cell("import nbtoolkit\nrun = nbtoolkit.watch(model, optimizer)\nstep()").raise_error()
+    capsys.readouterr()
+    shell.run_cell("%landscape lr 0.02").raise_error()
+    assert capsys.readouterr().out == "learning rate: 0.1 -> 0.02 from step 1\n"
+    assert shell.user_ns["run"].commands[0]["new"] == shell.user_ns["optimizer"].param_groups[0]["lr"] == 0.02
+    shell.run_cell("%landscape stop -q").raise_error()
+    assert shell.user_ns["run"].state == "finished"
 
 
 @pytest.mark.parametrize("line", ["pause", "resume", "advance", "lr 0.1", "every loss 2"])
