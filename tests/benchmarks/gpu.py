@@ -41,9 +41,9 @@ def main() -> None:
     ratios = []
     for name, make, steps in CASES:
         on_device = functools.partial(make, "cuda")
-        compared = {"nbtoolkit": sides.watched}
+        compared = {"nbtoolkit": sides.watched, "nbtoolkit, stored": sides.stored}
         ratios += compare(name, on_device, sides.bare, compared, blocks=options.blocks, steps=steps)
-        print(ratios[-1].row(), flush=True)
+        print("\n".join(ratio.row() for ratio in ratios if ratio.problem == name), flush=True)
         never_synchronises(on_device())
         print(f"{name:<6} 200 watched steps without a synchronisation", flush=True)
 

@@ -1,7 +1,9 @@
 """The sides of the comparison: the bare loop and nbtoolkit, without and with a live Board."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import nbtoolkit
@@ -20,6 +22,14 @@ def watched(problem: Problem) -> Iterator[Step]:
     """The default instruments, no Board."""
     with nbtoolkit.watch(problem.model, problem.optimizer):
         yield problem.step
+
+
+@contextmanager
+def stored(problem: Problem) -> Iterator[Step]:
+    """The default instruments, written to a store while training runs, as for one who follows from afar."""
+    with tempfile.TemporaryDirectory() as folder:
+        with nbtoolkit.watch(problem.model, problem.optimizer, store=Path(folder) / "run.zarr"):
+            yield problem.step
 
 
 @contextmanager
