@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nbtoolkit import analysis, instruments, interventions, panels
+    from nbtoolkit import analysis, bridges, instruments, interventions, panels
     from nbtoolkit.capture import Run, open_run, watch
     from nbtoolkit.errors import TrainingStopped
     from nbtoolkit.instruments import Var, instrument
@@ -26,10 +26,10 @@ _HOMES = {
     "TrainingStopped": "nbtoolkit.errors",
     "load_ipython_extension": "nbtoolkit.magics",
 }
-_MODULES = ("instruments", "interventions", "analysis", "panels")
+_MODULES = ("instruments", "interventions", "analysis", "panels", "bridges")
 
 __all__ = [
-    "Run", "TrainingStopped", "Var", "__version__", "analysis", "export_html", "export_image", "instrument",
+    "Run", "TrainingStopped", "Var", "__version__", "analysis", "bridges", "export_html", "export_image", "instrument",
     "instruments", "interventions", "load_ipython_extension", "open_run", "panels", "show", "watch",
 ]  # fmt: skip
 

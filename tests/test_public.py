@@ -5,8 +5,8 @@ import nbtoolkit
 
 def test_public_names() -> None:
     assert sorted(nbtoolkit.__all__) == [
-        "Run", "TrainingStopped", "Var", "__version__", "analysis", "export_html", "export_image", "instrument",
-        "instruments", "interventions", "load_ipython_extension", "open_run", "panels", "show", "watch",
+        "Run", "TrainingStopped", "Var", "__version__", "analysis", "bridges", "export_html", "export_image",
+        "instrument", "instruments", "interventions", "load_ipython_extension", "open_run", "panels", "show", "watch",
     ]  # fmt: skip
 
 

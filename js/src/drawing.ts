@@ -11,15 +11,48 @@ const FILLS = ["background_fill_color", "border_fill_color"];
 const isWhite = (model: BokehModel, key: string) =>
   key in model.properties && (model as unknown as Record<string, unknown>)[key] === "#ffffff";
 
-/** The figure of a widget. */
-export const drawModel = (model: Model, el: HTMLElement): (() => void) =>
-  draw(model.get("drawing") as string, el, assetOf(model).then(bokehOf));
+const BEHIND = "position: absolute; visibility: hidden; width: 100%";
+
+/** The figure of a widget; when another takes its place, the one before stays until that is drawn. */
+export function drawModel(model: Model, el: HTMLElement): () => void {
+  const loaded = assetOf(model).then(bokehOf);
+  let shown = () => {};
+  let coming = () => {};
+  const redraw = () => {
+    coming();
+    const end = draw(model.get("drawing") as string, el, loaded, () => {
+      shown();
+      shown = end;
+      coming = () => {};
+    });
+    coming = end;
+  };
+  redraw();
+  model.on("change:drawing", redraw);
+  return () => {
+    model.off("change:drawing", redraw);
+    coming();
+    shown();
+  };
+}
 
 /** One Bokeh figure as it is, in the page's colours; returns what takes it away again. */
-export function draw(figure: string, el: HTMLElement, loaded: Promise<Bokeh>): () => void {
+export function draw(
+  figure: string,
+  el: HTMLElement,
+  loaded: Promise<Bokeh>,
+  drawn?: () => void,
+): () => void {
   const panel = element("div", { class: "nbtk-panel nbtk-drawing" });
-  el.append(element("div", { class: "nbtk-board" }, element("style", {}, STYLE), panel));
+  const root = element("div", { class: "nbtk-board" }, element("style", {}, STYLE), panel);
+  if (drawn) root.style.cssText = BEHIND;
+  el.append(root);
   let gone = false;
+  const show = () => {
+    if (gone) return;
+    root.style.cssText = "";
+    drawn?.();
+  };
   let clear = () => {};
   const start = async () => {
     const bokeh = await loaded;
@@ -41,10 +74,15 @@ export function draw(figure: string, el: HTMLElement, loaded: Promise<Bokeh>): (
       made.clear();
     };
     if (gone) clear();
+    show();
   };
-  start().catch((error: unknown) => panel.append(`This figure could not be drawn: ${error}`));
+  start().catch((error: unknown) => {
+    panel.append(`This figure could not be drawn: ${error}`);
+    show();
+  });
   return () => {
     gone = true;
     clear();
+    root.remove();
   };
 }

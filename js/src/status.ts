@@ -2,9 +2,14 @@ import { element } from "./dom";
 import { duration, whole } from "./format";
 import type { Status } from "./types";
 
-const WORDS: Record<string, string> = { watching: "training", saved: "opened from a file" };
+const WORDS: Record<string, string> = {
+  watching: "training",
+  saved: "opened from a file",
+  waiting: "waiting for its store",
+  lost: "its writer is silent",
+};
 /** States in which there is a loop to act on. */
-export const RUNNING = ["watching", "paused"];
+export const RUNNING = ["watching", "following", "paused"];
 export const GONE = "kernel gone: showing what was recorded";
 
 /** How a run stood when its page was made: nothing there goes on. */

@@ -96,16 +96,83 @@ describe("a figure alone", () => {
     expect(el.textContent).toContain("This figure could not be drawn: Error: BokehJS 1.2 is not here");
   });
 
-  it("of a widget takes BokehJS from the kernel's one holder", async () => {
+  describe("of a widget", () => {
     const slot = "nbtoolkit:bokeh:test";
-    (globalThis as unknown as Record<string, unknown>)[slot] = Promise.resolve(bokeh);
+    const slots = globalThis as unknown as Record<string, unknown>;
     const get_model = vi.fn(async () => ({ get: () => "test", on: () => {}, off: () => {} }));
-    const state: Record<string, string> = { drawing: '{"doc": 2}', asset: "holder" };
-    const model = { get: (name: string) => state[name], widget_manager: { get_model } } as unknown as Model;
-    drawModel(model, el);
-    await settled();
-    expect(get_model).toHaveBeenCalledWith("holder");
-    expect(embedded).toEqual([{ doc: 2 }]);
-    delete (globalThis as unknown as Record<string, unknown>)[slot];
+    const state: Record<string, string> = { asset: "holder" };
+    const on = vi.fn();
+    const off = vi.fn();
+    const model = {
+      get: (name: string) => state[name],
+      on,
+      off,
+      widget_manager: { get_model },
+    } as unknown as Model;
+    const change = (drawing: string) => {
+      state.drawing = drawing;
+      on.mock.calls[0]![1]();
+    };
+    const visible = () =>
+      [...el.children].filter((root) => (root as HTMLElement).style.visibility !== "hidden");
+
+    beforeEach(() => {
+      on.mockClear();
+      state.drawing = '{"doc": 2}';
+      slots[slot] = Promise.resolve(bokeh);
+    });
+    afterEach(() => {
+      delete slots[slot];
+    });
+
+    it("takes BokehJS from the kernel's one holder", async () => {
+      drawModel(model, el);
+      await settled();
+      expect(get_model).toHaveBeenCalledWith("holder");
+      expect(embedded).toEqual([{ doc: 2 }]);
+    });
+
+    it("stays until the one that takes its place is drawn", async () => {
+      drawModel(model, el);
+      await settled();
+      const [before] = visible();
+      change('{"doc": 3}');
+      expect(visible()).toHaveLength(1);
+      expect(visible()[0]).toBe(before);
+      await settled();
+      expect(embedded).toEqual([{ doc: 2 }, { doc: 3 }]);
+      expect(clear).toHaveBeenCalledTimes(1);
+      expect(el.children).toHaveLength(1);
+      expect(visible()).toHaveLength(1);
+      expect(visible()[0]).not.toBe(before);
+    });
+
+    it("of which several come at once only the last is drawn", async () => {
+      drawModel(model, el);
+      change('{"doc": 3}');
+      change('{"doc": 4}');
+      await settled();
+      expect(embedded).toEqual([{ doc: 4 }]);
+      expect(visible()).toHaveLength(1);
+    });
+
+    it("that cannot be drawn says why in the place of the one before", async () => {
+      drawModel(model, el);
+      await settled();
+      change("no JSON");
+      await settled();
+      expect(visible()).toHaveLength(1);
+      expect(el.textContent).toContain("This figure could not be drawn: SyntaxError");
+    });
+
+    it("is taken away with all that is under way", async () => {
+      const end = drawModel(model, el);
+      await settled();
+      change('{"doc": 3}');
+      end();
+      await settled();
+      expect(el.children).toHaveLength(0);
+      expect(off).toHaveBeenCalledWith("change:drawing", on.mock.calls[0]![1]);
+    });
   });
 });

@@ -7,9 +7,11 @@ from nbtoolkit.analysis.intrinsic_dimension import objective_intrinsic_dim
 from nbtoolkit.analysis.spectra import axis_scale, density, outliers
 from nbtoolkit.analysis.stability import stability_lines
 from nbtoolkit.analysis.summary import summary
+from nbtoolkit.analysis.sweeps import intervals, lr_sensitivity, lr_transfer, optimum
 from nbtoolkit.analysis.transfer import stability_gaps, transfer
 
 __all__ = [
-    "Finding", "axis_scale", "checked", "density", "diagnose", "log_growth", "minmax", "objective_intrinsic_dim",
-    "outliers", "smooth", "stability_gaps", "stability_lines", "summary", "transfer",
+    "Finding", "axis_scale", "checked", "density", "diagnose", "intervals", "log_growth", "lr_sensitivity",
+    "lr_transfer", "minmax", "objective_intrinsic_dim", "optimum", "outliers", "smooth", "stability_gaps",
+    "stability_lines", "summary", "transfer",
 ]  # fmt: skip

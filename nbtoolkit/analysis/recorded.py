@@ -17,6 +17,7 @@ __all__ = ["Group", "Recorded", "recorded"]
 
 NOTHING = np.empty(0)
 BOUNDARIES = "task"
+AT_ONCE = 8 << 20  # bytes of a group; of one that stays in a store only the last rows are looked at
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def recorded(run: Any) -> Recorded:
 
 
 def _of_columns(columns: Columns) -> Group:
-    steps, values = columns.rows()
+    steps, values = columns.rows(columns.first_within(AT_ONCE))
     dims = {name: var.dims for name, var in columns.variables.items()}
     holes = frozenset((*columns.reasons, *columns.kept_reasons))
     return Group(columns.attrs, steps, values, dims, columns.labels, holes, columns.dataset)

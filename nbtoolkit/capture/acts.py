@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from nbtoolkit.capture import orders, rates
+from nbtoolkit.capture.afar import Afar
 
 if TYPE_CHECKING:
     from nbtoolkit.capture.run import Run
@@ -100,7 +101,13 @@ def give(run: "Run", order: orders.Order, *, own: bool = True) -> None:
         run: this one.
         order: what is wanted.
         own: the loop itself gives it, if it is given on its thread.
+
+    Raises:
+        WatchError: it cannot be done; of a run that is followed also that its job does not answer.
     """
+    if isinstance(run.control, Afar):
+        run.control.ask(order)
+        return
     if run.twin is not None and run.twin.steps is not None and run.twin.steps.belongs_here():
         run = run.twin
         if run.control.replays and order.holds:

@@ -36,6 +36,11 @@ def found(run: "Run", name: Any) -> Instrument:
     raise WatchError(f"{shown(name)} is no instrument; {hint}")
 
 
+def name_of(instrument: Any) -> Any:
+    """The name of an instrument, or what stands for one."""
+    return instrument.name if isinstance(instrument, Instrument) else instrument
+
+
 def obstacle(run: "Run", instrument: Instrument, *, cadence: bool = False) -> str:
     """Why an instrument cannot be measured in this loop, at a ``cadence`` or at all: "needs ..."; empty if it can."""
     steps = run.steps

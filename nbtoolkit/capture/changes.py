@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from nbtoolkit.capture import contents
+from nbtoolkit.capture.names import innermost
 from nbtoolkit.errors import WatchError
 from nbtoolkit.numerics.given import is_finite, is_seed, shown
 
@@ -105,14 +106,25 @@ class Changes:
 
 
 def schedules_of(optimizer: Optimizer) -> list[LRScheduler]:
-    """The schedules of its learning rates, wherever they are held."""
-    holders = gc.get_referrers(optimizer)  # a third of the time of looking through all objects
-    bare = [one for one in holders if type(one) is dict and one.get("optimizer") is optimizer and LAST in one]
-    if bare:  # the attributes of an object, once somebody has asked for them as a dict
-        holders += gc.get_referrers(*bare)
-    found = [one for one in holders if issubclass(type(one), LRScheduler)]
-    known = {id(one): one for one in found if getattr(one, "optimizer", None) is optimizer}
+    """The schedules of its learning rates, wherever they are held, also of a wrapper around it."""
+    known: dict[int, LRScheduler] = {}
+    for target in (optimizer, *_wrappers(optimizer)):
+        found = [one for one in _holders(target, LAST) if issubclass(type(one), LRScheduler)]
+        known |= {id(one): one for one in found if getattr(one, "optimizer", None) is target}
     return list(known.values())
+
+
+def _wrappers(optimizer: Optimizer) -> list[Optimizer]:
+    found = [one for one in _holders(optimizer, "optimizer") if issubclass(type(one), Optimizer)]
+    return [one for one in found if one is not optimizer and innermost(one) is optimizer]
+
+
+def _holders(thing: Any, mark: str) -> list[Any]:
+    """What refers to ``thing``: a third of the time of looking through all objects."""
+    holders = gc.get_referrers(thing)
+    bare = [one for one in holders if type(one) is dict and one.get("optimizer") is thing and mark in one]
+    # The attributes of an object, once somebody has asked for them as a dict.
+    return holders + gc.get_referrers(*bare) if bare else holders
 
 
 def check_rate(rate: Any) -> None:

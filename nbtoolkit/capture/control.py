@@ -6,11 +6,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbtoolkit.errors import LandscapeError, TrainingStopped, WatchError
 
 if TYPE_CHECKING:
+    from nbtoolkit.capture.agreement import Agreement
+    from nbtoolkit.capture.listening import Listening
     from nbtoolkit.capture.orders import Order
     from nbtoolkit.capture.run import Run
     from nbtoolkit.instruments import Instrument
@@ -62,13 +64,18 @@ class Control:
         run: whose training they are about.
     """
 
+    afar: ClassVar[bool] = False  # another process makes the steps
+
     def __init__(self, run: "Run") -> None:
         self.run = run
+        self.agreement: Agreement | None = None  # with the other processes that train the same model
+        self.listening: Listening | None = None  # to the file in which others ask for something
         self.orders: deque[tuple[Order, Answer]] = deque()
         self.holding = False  # the thread is to wait
         self.until: int | None = None  # the step after which it is to wait
         self.rate: Order | None = None  # what has set the learning rate last
         self.replays = False  # the run does again what another one did, and must not wait where that did
+        self.ending: Callable[[], bool] | None = None  # ends the loop in its own way; whether it can
         self.measured: dict[str, tuple[int, Instrument]] = {}  # on request: the last step, by name
         self._lock = threading.Lock()
         self._ended = False
@@ -128,6 +135,9 @@ class Control:
         if run.state != "watching" or run.steps is None:
             raise WatchError(OVER.format(name=run.name, state=run.state))
         order.check(run)
+        if self.agreement is not None and not own:
+            self.agreement.ask(order, answer, lambda: _told(queued))
+            return
         if order.at_once and self.at_rest():
             text = order.carry_out(run, own=own)
             if text is not None:
@@ -168,8 +178,16 @@ class Control:
         if pause is not None:
             pause.bell.set()
 
+    def leave(self) -> None:
+        """Nothing more comes from elsewhere; the last answers are told."""
+        for source in (self.agreement, self.listening):
+            if source is not None:
+                source.close()
+
     def withdraw(self, answer: Answer) -> bool:
         """Take back the order that was given with this answer; whether it had not been begun."""
+        if self.agreement is not None:
+            return self.agreement.withdraw(answer)
         for entry in tuple(self.orders):
             if entry[1] is answer:
                 with contextlib.suppress(ValueError, IndexError):  # the thread that trains has just taken it
@@ -189,7 +207,7 @@ class Control:
         """Carry out what waits, on the thread that trains or in its place.
 
         Raises:
-            TrainingStopped: that was asked for.
+            TrainingStopped: that was asked for, and the loop has no way of its own to end.
         """
         run, acted = self.run, False
         for _ in range(len(self.orders)):
@@ -203,6 +221,8 @@ class Control:
             except TrainingStopped as stopped:
                 _told(answer, True, f"stopped after step {run.step}")
                 run.detach("stopped")
+                if self.ending is not None and self.ending():
+                    return
                 raise stopped.with_traceback(None) from None
             except LandscapeError as error:
                 _told(answer, False, str(error))

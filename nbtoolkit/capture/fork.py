@@ -83,6 +83,7 @@ def fork(
 ) -> Run:  # fmt: skip
     """A twin of ``run``; see `Run.fork`. ``started`` is told of its run when it begins."""
     optimizer, loop = _checked(run, step)
+    check_alone(run)
     check_extent(steps, name)
     steps = int(steps)
     changes.rates(optimizer)
@@ -121,6 +122,19 @@ def fork(
                     _compare(run, gate.child.name, gate.copies)
                 del situation, error  # a traceback would keep them
     return child
+
+
+def check_alone(run: Run) -> None:
+    """Refuse a twin of one process among several that train together.
+
+    Raises:
+        WatchError: there are others.
+    """
+    if run.ranks is not None:
+        raise WatchError(
+            f"{run.name} is trained by {run.ranks.count} processes together, and a twin would need them all; fork a "
+            "training of one process."
+        )
 
 
 def check_extent(steps: Any, name: Any) -> None:

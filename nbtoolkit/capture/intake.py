@@ -1,7 +1,7 @@
 """From arrived rows to columns: derived outputs, labels, and the reason of every NaN."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
@@ -11,6 +11,27 @@ from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument, Unknown
 from nbtoolkit.store.columns import Columns
 from nbtoolkit.store.schema import DIMS, ROOM
+
+if TYPE_CHECKING:
+    from nbtoolkit.capture.run import Run
+
+
+def gather(run: "Run", *, wait: bool = False) -> None:
+    """Bring what has reached the host into the columns; all of it if ``wait``.
+
+    Of values that several processes measure in parts, only those that are whole.
+    """
+    run.rows.flush(run.step)
+    for arrived in run.rows.arrived(wait=wait):
+        for block in (arrived,) if run.exchange is None else run.exchange.take(arrived):
+            take(block, run.record.groups[block.group], run.instruments.get(block.group), run.note)
+
+
+def kept(run: "Run") -> None:
+    """A row that comes after the end goes to the store at once; until then the writing thread takes it."""
+    if run.appender is not None and run.state != "watching":
+        gather(run, wait=True)
+        run.appender.write()
 
 
 def take(block: Block, columns: Columns, instrument: Instrument | None, note: Callable[[str], None]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from nbtoolkit.capture import whole
 from nbtoolkit.capture.loop import Loop
 from nbtoolkit.capture.losses import Losses
 from nbtoolkit.capture.schedule import Attached, Schedule
@@ -73,6 +74,8 @@ class Live:
                 self._waiting.append((item, wrong if later else _explained(self.measured(item))))
         finally:
             self.loop.let_go()
+            if self.loop.ranks is not None:
+                whole.of(self.loop).let_go()
 
     def drop(self) -> None:
         """The gradients were thrown away, and with them the loss that was measured."""

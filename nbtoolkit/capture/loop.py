@@ -2,14 +2,15 @@
 
 import weakref
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nbtoolkit.capture import names
+from nbtoolkit.capture import described, names, shards
 from nbtoolkit.capture.copies import Copies
+from nbtoolkit.capture.holding import Holding
 from nbtoolkit.capture.stretch import Labels
 from nbtoolkit.capture.terms import added, gradients
 from nbtoolkit.errors import WatchError
@@ -20,6 +21,9 @@ from nbtoolkit.numerics.curvature import GIVE_PROBE, Curvature
 from nbtoolkit.numerics.loss_at import LossAt
 from nbtoolkit.numerics.tasks_at import TasksAt
 from nbtoolkit.numerics.trajectory import Passing, Trajectory
+
+if TYPE_CHECKING:
+    from nbtoolkit.capture.ranks import Ranks
 
 NO_PROBE = (
     f"needs the loss as a function of the parameters, which the loop does not show; {GIVE_PROBE}, or --loss and --probe"
@@ -54,6 +58,8 @@ class Loop:
         self.models = dict(models)
         self.probe = probe
         self.tensors: dict[str, Tensor] = {}
+        self.ranks: Ranks | None = None  # where several processes train together
+        self.holding = Holding({})
         self.current_loss: Tensor | None = None
         self.current_live_loss: Tensor | None = None
         self.on_cuda = False
@@ -100,14 +106,15 @@ class Loop:
             self.tensors = names.named(self.optimizer, self.models)
             self.version += 1
             self.on_cuda = any(tensor.is_cuda for tensor in self.tensors.values())
+            self.holding = Holding(self.tensors, first=self.ranks is None or self.ranks.rank == 0)
         if remember_initial and self._remembered != self._identity:
             self._remember_initial()
         if keep_params:
-            self._before = trees.clone(self.tensors)
+            self._before = trees.clone(self.holding.params())
 
     def keep_grads(self) -> None:
         """Keep the gradients for measurements after the step: some optimizers add to them in place."""
-        grads = self.grads()
+        grads = self._grads_now()
         self._grads = {**grads, **trees.clone({name: grad for name, grad in grads.items() if grad is not None})}
 
     def inherit(self, other: "Loop") -> None:
@@ -162,19 +169,22 @@ class Loop:
 
     def params(self) -> dict[str, Tensor]:
         """Parameters before the step, detached."""
-        if self._before is not None:
-            return self._before
-        return {name: tensor.detach() for name, tensor in self.tensors.items()}
+        return self.holding.counted(self._before if self._before is not None else self.holding.params())
 
     def initial_params(self) -> dict[str, Tensor]:
         """Copies of the parameters when each was first seen."""
-        return self._initial
+        return self.holding.counted(self._initial)
+
+    def initial_spread(self) -> dict[str, Tensor]:
+        """The same, as tensors that processes hold together, where they do."""
+        return self.holding.spread_out(self._initial)
 
     def grads(self) -> dict[str, Tensor | None]:
         """Gradients as the optimizer will use them: unscaled also where a fused optimizer does that itself."""
-        if self._grads is not None:
-            return self._grads
-        grads = {name: tensor.grad for name, tensor in self.tensors.items()}
+        return self.holding.counted(self._grads if self._grads is not None else self._grads_now())
+
+    def _grads_now(self) -> dict[str, Tensor | None]:
+        grads = self.holding.grads()
         scale = getattr(self.optimizer, "grad_scale", None)
         if scale is None:
             return grads
@@ -185,9 +195,8 @@ class Loop:
     def updates(self) -> dict[str, Tensor | None]:
         """Parameters after the step minus before."""
         if self._updates is None:
-            after = {name: tensor.detach() for name, tensor in self.tensors.items()}
-            self._updates = trees.difference(after, self._before or {})
-        return self._updates
+            self._updates = trees.difference(self.holding.params(), self._before or {})
+        return self.holding.counted(self._updates)
 
     def layers(self) -> list[str]:
         """The modules with trained parameters of their own."""
@@ -203,24 +212,15 @@ class Loop:
 
     def lr(self) -> list[Any]:
         """Learning rate of each group."""
-        return [_copied(group.get("lr")) for group in self.optimizer.param_groups]
+        return described.learning_rates(self.optimizer)
 
     def momentum(self) -> list[Any]:
         """Momentum, or the first beta, of each group."""
-        groups = self.optimizer.param_groups
-        return [_copied(group.get("momentum", group.get("betas", (None,))[0])) for group in groups]
+        return described.momenta(self.optimizer)
 
     def optimizer_state(self) -> dict[str, Any]:
         """Kind, hyperparameters by group, and state by parameter name, of the optimizer."""
-        optimizer = self.optimizer
-        groups = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
-        place = {id(p): i for i, group in enumerate(optimizer.param_groups) for p in group["params"]}
-        return {
-            "kind": type(optimizer).__name__,
-            "groups": groups,
-            "group_of": {name: place[id(tensor)] for name, tensor in self.tensors.items()},
-            "state": {name: optimizer.state.get(tensor, {}) for name, tensor in self.tensors.items()},
-        }
+        return described.state(self.optimizer, self.tensors)
 
     def loss_at(self) -> LossAt:
         """The probe's loss as a function of the parameters."""
@@ -287,12 +287,11 @@ class Loop:
         """Steps, seconds and measuring seconds since this was last asked."""
         return self.current_clock
 
+    def stand_ins(self) -> list[shards.StandIn]:
+        """The tensors that stand for parameters in the graph of a loss."""
+        return shards.stand_ins(self.models.values()) if shards.any_distributed(self.held()) else []
+
     def _remember_initial(self) -> None:
-        fresh = {name: tensor for name, tensor in self.tensors.items() if name not in self._initial}
+        fresh = {name: tensor for name, tensor in self.holding.params().items() if name not in self._initial}
         self._initial |= trees.clone(fresh)
         self._remembered = self._identity
-
-
-def _copied(value: Any) -> Any:
-    """A hyperparameter that is a tensor, copied: a schedule changes it in place."""
-    return value.detach().clone() if isinstance(value, Tensor) else value

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nbtoolkit.capture.shards import StandIn
 from nbtoolkit.errors import WatchError
 
 UNSEEN = "no backward() on a loss was seen before this step"
@@ -26,10 +27,13 @@ class Losses:
 
     Args:
         params: gives the tensors that the optimizer holds.
+        stand_ins: gives those that stand for them in the graph of a loss.
     """
 
-    def __init__(self, params: Callable[[], Sequence[Tensor]]) -> None:
-        self._params = params
+    def __init__(
+        self, params: Callable[[], Sequence[Tensor]], stand_ins: Callable[[], Sequence[StandIn]] = tuple
+    ) -> None:
+        self._params, self._stand_ins = params, stand_ins
         self._seen: list[tuple[Tensor, int]] = []
         self._scaled: tuple[Any, Tensor, Tensor] | None = None
         self._compiled: bool | None = None
@@ -44,7 +48,8 @@ class Losses:
     def before(self) -> None:
         """Note the gradients before a backward pass."""
         if self._seen and all(param.grad is None for param in self._params()):
-            self.forget()
+            if not any(one.graded for one in self._stand_ins()):
+                self.forget()
         witness = None if self._witness is None else self._witness()
         if witness is not None:
             self._before = [(witness, _version(witness))]
@@ -95,6 +100,7 @@ class Losses:
     def _reached(self, losses: Sequence[Tensor]) -> bool:
         """Whether the graph of a loss ends in one of the parameters."""
         params = {id(param) for param in self._params()}
+        params |= {id(one.full) for one in self._stand_ins() if id(one.shard) in params}
         return any(params & leaves(loss) for loss in losses)
 
     def scaled(self, loss: Tensor, scaled: Tensor, scale: Tensor) -> None:

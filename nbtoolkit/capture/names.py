@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from nbtoolkit.errors import WatchError
 
 WRAPPERS = (DataParallel, DistributedDataParallel)
+HOOKS = "_optimizer_step_pre_hooks"  # of every optimizer that was made as one
 
 
 def held(optimizer: Optimizer) -> list[Tensor]:
@@ -20,14 +21,27 @@ def held(optimizer: Optimizer) -> list[Tensor]:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside `torch.compile` and data-parallel wrappers."""
+    """The model inside `torch.compile`, data-parallel wrappers, and that of Lightning Fabric."""
     while True:
-        inner = getattr(model, "_orig_mod", None)
+        inner = getattr(model, "_orig_mod", getattr(model, "_original_module", None))
         if inner is None and isinstance(model, WRAPPERS):
             inner = model.module
         if not isinstance(inner, nn.Module):
             return model
         model = inner
+
+
+def innermost(optimizer: Any) -> Any:
+    """The optimizer whose ``step()`` torch knows of, inside the wrappers of Lightning and Accelerate.
+
+    Those are of its class, or of `Optimizer`, and have no step hooks of their own.
+    """
+    while isinstance(optimizer, Optimizer) and HOOKS not in vars(optimizer):
+        inner = vars(optimizer).get("optimizer", vars(optimizer).get("_optimizer"))
+        if not isinstance(inner, Optimizer):
+            break
+        optimizer = inner
+    return optimizer
 
 
 def named(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
@@ -116,9 +130,9 @@ def variable_name(thing: Any, namespace: Mapping[str, Any]) -> str | None:
 
 
 def any_optimizer_besides(known: Iterable[Optimizer]) -> bool:
-    """Whether an optimizer exists that is not among ``known``."""
+    """Whether an optimizer exists that is not among ``known``, nor a wrapper around one of them."""
     ids = {id(optimizer) for optimizer in known}
-    return any(issubclass(type(thing), Optimizer) and id(thing) not in ids for thing in gc.get_objects())
+    return any(issubclass(type(thing), Optimizer) and id(innermost(thing)) not in ids for thing in gc.get_objects())
 
 
 def is_stepping(thread: int) -> bool:

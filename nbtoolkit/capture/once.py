@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nbtoolkit.capture import names
+from nbtoolkit.capture import names, whole
 from nbtoolkit.capture.copies import Copies
 from nbtoolkit.capture.loop import Loop
+from nbtoolkit.capture.measuring import jointly
 from nbtoolkit.capture.schedule import Attached
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
@@ -21,6 +22,7 @@ from nbtoolkit.numerics.tasks_at import TasksAt
 from nbtoolkit.numerics.trajectory import Trajectory
 
 if TYPE_CHECKING:
+    from nbtoolkit.capture.ranks import Ranks
     from nbtoolkit.capture.run import Run
 
 WITHIN_STEP = ("loss", "loss_terms", "term_grads", "updates", "live_loss", "clock")
@@ -48,6 +50,7 @@ class Subject:
         self.memories: dict[str, dict[str, Any]] = {}  # of its instruments, also after its end
         self._passed = Trajectory()  # of the run, also after its end
         self.forks: dict[str, Copies] = {}
+        self.ranks: Ranks | None = None  # where several processes train together
 
     def trains_what(self, other: "Subject") -> bool:
         """Whether both are about a same model."""
@@ -71,7 +74,9 @@ class Subject:
         if probe is None and self.probing["tasks"] is not None:  # the loss is theirs
             loss = None
         probe = loss_of(models, loss, probe)
-        return Loop(optimizer, models, probe, self._passed, self.forks, self._tasks(models))
+        loop = Loop(optimizer, models, probe, self._passed, self.forks, self._tasks(models))
+        loop.ranks = self.ranks
+        return loop
 
     def _tasks(self, models: Mapping[str, nn.Module]) -> TasksAt | None:
         if self.probing["tasks"] is None:
@@ -120,8 +125,9 @@ def measure(run: "Run", loop: Loop, instrument: Instrument) -> None:
         loop.begin(run.step, remember_initial="initial_params" in instrument.needs, keep_params=False)
         run.declare(instrument)
         try:
-            outputs = Attached(instrument, loop, run.draft, _memory(run, instrument)).outputs()
+            outputs = _outputs(run, loop, Attached(instrument, loop, run.draft, _memory(run, instrument)))
         except WatchError as error:
+            run.drafts.settle(instrument.name)
             raise WatchError(f"{instrument.name} {error}") from None
         except (ValueError, TypeError) as error:  # what was asked for cannot be measured; in a loop it would be NaN
             run.drafts.settle(instrument.name)
@@ -134,6 +140,19 @@ def measure(run: "Run", loop: Loop, instrument: Instrument) -> None:
             loop.end()  # else the next measurement would be given the curvature of this one
         run.measured(instrument, outputs, loop.labels(instrument))
         run.drafts.raise_interrupt()
+
+
+def _outputs(run: "Run", loop: Loop, item: Attached) -> Any:
+    """What is measured, by this process or by all that train together."""
+    if not item.joint:
+        return item.outputs()
+    try:
+        outputs = jointly(run, loop, item).outputs
+    finally:
+        whole.of(loop).let_go()
+    if isinstance(outputs, Exception):
+        raise outputs
+    return outputs
 
 
 def _memory(run: "Run", instrument: Instrument) -> dict[str, Any] | None:

@@ -28,6 +28,10 @@ class Order:
         """As one would ask for it."""
         return type(self).__name__.lower()
 
+    def given(self) -> dict[str, Any]:
+        """As a command asks for it, for another process; see `commands.order`."""
+        return {"what": str(self)}
+
     def check(self, run: "Run") -> None:
         """Refuse what can never be carried out.
 
@@ -99,6 +103,10 @@ class Advance(Order):
         """As one would ask for it."""
         return f"advance {self.steps}"
 
+    def given(self) -> dict[str, Any]:
+        """As a command asks for it."""
+        return {"what": "advance", "steps": self.steps}
+
     def check(self, run: "Run") -> None:
         """Refuse what is no number of steps."""
         self.steps = whole("steps", self.steps)
@@ -159,7 +167,11 @@ class Every(Order):
 
     def __str__(self) -> str:
         """As one would ask for it."""
-        return f"every {self.instrument.name} {self.steps}"
+        return f"every {asking.name_of(self.instrument)} {self.steps}"
+
+    def given(self) -> dict[str, Any]:
+        """As a command asks for it."""
+        return {"what": "every", "name": asking.name_of(self.instrument), "steps": self.steps}
 
     def check(self, run: "Run") -> None:
         """Refuse what cannot be measured in this loop, and what is no cadence."""
@@ -193,11 +205,15 @@ class Measure(Order):
 
     def __str__(self) -> str:
         """As one would ask for it."""
-        return f"measure {self.instrument.name}"
+        return f"measure {asking.name_of(self.instrument)}"
 
     def __post_init__(self) -> None:
         """Nothing has been begun."""
         self._asked: asking.Asked | None = None
+
+    def given(self) -> dict[str, Any]:
+        """As a command asks for it."""
+        return {"what": "measure", "name": asking.name_of(self.instrument)}
 
     def check(self, run: "Run") -> None:
         """Refuse what cannot be measured in this loop."""

@@ -38,6 +38,10 @@ class SetRate(orders.Order):
         """As one would ask for it."""
         return f"lr {self.rate:.4g}" if self.group is None else f"lr {self.rate:.4g} group={self.group}"
 
+    def given(self) -> dict[str, Any]:
+        """As a command asks for it."""
+        return {"what": "lr", "rate": self.rate, "group": self.group}
+
     def check(self, run: "Run") -> None:
         """Refuse what is no learning rate, or no group."""
         groups = orders.loop_of(run).optimizer.param_groups

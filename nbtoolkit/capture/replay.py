@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from nbtoolkit.capture.changes import Changes, schedules_of
 from nbtoolkit.capture.copies import planned
-from nbtoolkit.capture.fork import Enough, Gate, begun, check_extent, resting
+from nbtoolkit.capture.fork import Enough, Gate, begun, check_alone, check_extent, resting
 from nbtoolkit.capture.rates import set_rate
 from nbtoolkit.capture.references import Name, Place, of_code
 from nbtoolkit.capture.run import Run
@@ -190,6 +190,7 @@ def replay(
         raise WatchError(f"{run.name} was not begun by the cell whose start was kept.")
     if not is_whole(at, 1) or at >= run.step:
         raise WatchError(f"at={shown(at)}: expected a step from 1 to {run.step - 1}, before the last of {run.name}.")
+    check_alone(run)
     check_extent(steps, name)
     at, steps = int(at), int(steps)
 

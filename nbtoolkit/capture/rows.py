@@ -26,6 +26,7 @@ class _Batch:
     blocks: list[Block] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
     transfers: list[tuple[Tensor, list[Place]]] = field(default_factory=list)
+    through: int = 0
 
     def done(self) -> bool:
         return all(event.query() for event in self.events)
@@ -41,7 +42,11 @@ class _Batch:
 
 
 class Rows:
-    """The rows not yet in the columns."""
+    """The rows not yet in the columns.
+
+    Attributes:
+        through: the rows of all steps below this one have arrived.
+    """
 
     def __init__(self) -> None:
         self._waiting: list[Stretch] = []
@@ -49,6 +54,7 @@ class Rows:
         self._under_way: deque[_Batch] = deque()
         self._side_streams: dict[torch.device, Any] = {}
         self._copies = False
+        self.through = 0
         self.stream: Any = None  # the CUDA stream on which the loop computes; other threads may flush
 
     def add(self, group: str, step: int, outputs: Mapping[str, Any], labels: Labels) -> None:
@@ -60,11 +66,13 @@ class Rows:
             stretch.add(step, outputs, labels)
             self._waiting.append(stretch)
 
-    def flush(self) -> None:
-        """Send all waiting rows on their way to the host."""
+    def flush(self, through: int = 0) -> None:
+        """Send all waiting rows on their way to the host: those of all steps below ``through``."""
         if not self._waiting:
+            if not self._under_way:
+                self.through = through
             return
-        batch = _Batch()
+        batch = _Batch(through=through)
         parts: dict[torch.device, Part] = {}
         with torch.no_grad(), torch.cuda.stream(self.stream):
             for stretch in self._waiting:
@@ -94,6 +102,7 @@ class Rows:
                 yield blocks[0]
                 blocks.pop(0)
             self._under_way.popleft()
+            self.through = batch.through
 
     def _to_host(self, packed: Tensor, device: torch.device, batch: _Batch) -> Tensor:
         if device.type != "cuda":

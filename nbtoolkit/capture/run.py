@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     import xarray
 
     from nbtoolkit.capture.copies import Copies
+    from nbtoolkit.capture.exchange import Exchange
     from nbtoolkit.capture.once import Subject
+    from nbtoolkit.capture.ranks import Ranks
     from nbtoolkit.capture.steps import Steps
     from nbtoolkit.store.files import Appender
 
@@ -54,7 +56,9 @@ class Run(stream.Streaming):
         self.steps: Steps | None = None
         self.subject: Subject | None = None
         self.appender: Appender | None = None
-        self.drafts = Drafts(record, self._tell)
+        self.ranks: Ranks | None = None  # where several processes train together
+        self.exchange: Exchange | None = None
+        self.drafts = Drafts(record, self.tell)
         self.forks: list[Run] = []
         self.twin: Run | None = None  # the fork that is being trained at this moment
         self.copies: Copies | None = None  # of a fork: its parameters along the way
@@ -87,11 +91,12 @@ class Run(stream.Streaming):
         """Step, rate, elapsed time, share of time spent measuring, state, and notes."""
         paused = self.control.paused_since
         now = perf_counter() if paused is None else paused
+        began = self.record.attrs.get("fork_step", self.record.attrs.get("first_step", 0))
         elapsed = now - self._started if self.state == "watching" else self._elapsed
         measuring = self.steps.clock.measuring if self.steps else self._measuring
         return Status(
             step=self.step,
-            steps_per_second=(self.step - self.record.attrs.get("fork_step", 0)) / elapsed if elapsed else 0.0,
+            steps_per_second=(self.step - began) / elapsed if elapsed else 0.0,
             elapsed=elapsed,
             share=min(1.0, measuring / elapsed) if elapsed else 0.0,
             state=self.state if paused is None else "paused",
@@ -169,6 +174,8 @@ class Run(stream.Streaming):
         elapsed = self.status().elapsed  # of which a pause that this ends is no part
         interrupt = stream.ended(self) if state in ("finished", "stopped") else None
         self.steps.detach()
+        if self.exchange is not None:
+            self.exchange.close()
         with self.lock:
             try:
                 self.gather(wait=True)
@@ -180,7 +187,8 @@ class Run(stream.Streaming):
             self._measuring, self.steps = self.steps.clock.measuring, None
             self._stamp()
             self.control.close()
-            self._tell()
+            self.tell()
+        self.control.leave()
         if self.appender is not None:
             self.appender.close()
         if interrupt is not None:
@@ -235,7 +243,7 @@ class Run(stream.Streaming):
     def report(self) -> None:
         """Pass on what has gathered."""
         self.gather()
-        self._tell()
+        self.tell()
         self.next_flush = perf_counter() + FLUSH_SECONDS
 
     declare = taking.declare
@@ -256,17 +264,8 @@ class Run(stream.Streaming):
 
     # -- moving rows -----------------------------------------------------------------------
 
-    def gather(self, *, wait: bool = False) -> None:
-        """Bring what has reached the host into the columns; all of it if ``wait``."""
-        self.rows.flush()
-        for block in self.rows.arrived(wait=wait):
-            intake.take(block, self.record.groups[block.group], self.instruments.get(block.group), self.note)
-
-    def kept(self) -> None:
-        """A row that comes after the end goes to the store at once; until then the writing thread takes it."""
-        if self.appender is not None and self.state != "watching":
-            self.gather(wait=True)
-            self.appender.write()
+    gather = intake.gather
+    kept = intake.kept
 
     def collect(self) -> None:
         """Bring what has arrived into the columns; for the thread that writes the store."""
@@ -274,7 +273,8 @@ class Run(stream.Streaming):
             self.gather()
             self._stamp()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Call the listeners."""
         self._call(self.listeners, self)
 
     def _call(self, callbacks: list[Callable[..., None]], *args: Any) -> None:
@@ -290,6 +290,6 @@ class Run(stream.Streaming):
     def _stamp(self) -> None:
         status = self.status()
         self.record.attrs |= {
-            "name": self.name, "steps": self.step, "elapsed": status.elapsed, "state": self.state,
+            "name": self.name, "steps": self.step, "elapsed": status.elapsed, "state": status.state,
             "measuring": status.share * status.elapsed,
         }  # fmt: skip

@@ -11,19 +11,30 @@ from nbtoolkit.store.columns import Record
 LARGEST = 2**53  # up to here a browser counts
 
 
-def open_run(path: str | Path) -> Run:
+def open_run(path: str | Path, *, follow: bool = False) -> Run:
     """Read a saved run; it can be sliced, shown and exported like a live one.
 
-    What its attributes hold that makes no sense is left out, and a note says so.
+    The rows of a store with more than 64 MB of values stay there until they are looked at: pictures of it are made
+    from the overviews that lie beside the values, ``run["loss"]`` reads what is taken from it, and rules look at the
+    last 8 MB of each instrument. What the attributes hold that makes no sense is left out, and a note says so.
+
+    Args:
+        path: of the store; also a URL of any kind that fsspec knows, such as ``s3://bucket/run.zarr``.
+        follow: whether it is being written, or will be: the run is kept in step with it until its writer ends.
 
     Raises:
         StoreError: the path holds no run, or one that cannot be read.
     """
-    from nbtoolkit.store.files import load
+    from nbtoolkit.store.places import Place
+    from nbtoolkit.store.reading import Reader
 
-    record = load(path)
-    clean(record)
-    return Run(record.attrs.get("name", Path(path).stem), record)
+    if follow:
+        from nbtoolkit.capture.following import follow as followed
+
+        return followed(Place(path))
+    reader = Reader(path)
+    clean(reader.record)
+    return Run(reader.record.attrs.get("name", reader.place.stem), reader.record)
 
 
 def clean(record: Record) -> None:
@@ -80,6 +91,7 @@ PLAIN: dict[str, Callable[[Any], bool]] = {
     "name": lambda value: isinstance(value, str),
     "steps": _is_count,
     "fork_step": _is_count,
+    "first_step": _is_count,
     "elapsed": _is_seconds,
     "measuring": _is_seconds,
 }

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from nbtoolkit.capture import lockstep, whole
 from nbtoolkit.capture.loop import Loop
 from nbtoolkit.capture.stretch import Labels
 from nbtoolkit.instruments import Instrument
@@ -36,13 +37,16 @@ class Attached:
         if instrument.progressive:
             self.function = functools.partial(self._last_stage, loop, draft or (lambda *_: None))
         self.memory: dict[str, Any] = {} if memory is None else memory
-        self.gives = [self._own if need == "memory" else getattr(loop, need) for need in instrument.needs]
+        self.joint = lockstep.is_joint(instrument, loop.ranks)  # all processes measure it together
+        source: Any = whole.of(loop) if self.joint else loop
+        self.gives = [self._own if need == "memory" else getattr(source, need) for need in instrument.needs]
         self.labels: Labels = {}
         self.labels_version = -1
         self.every = instrument.every
         self.measured_at: int | None = None
         self.seconds: float | None = None
         self.times = 0  # measured
+        self.first = 0  # the step at which it is due at first
         self.since = 0  # the step from which it has been measured at this cadence
         self.dense_until = 0  # up to here it is measured at every step
         self.exempt = instrument.forward_passes() == 0
@@ -59,7 +63,7 @@ class Attached:
         """The next step at which it is to be measured."""
         if self.measured_at is not None and self.measured_at + 1 < self.dense_until:
             return self.measured_at + 1
-        return 0 if self.measured_at is None else (self.measured_at // self.every + 1) * self.every
+        return self.first if self.measured_at is None else (self.measured_at // self.every + 1) * self.every
 
     def outputs(self) -> Any:
         """Measure: what the instrument's function returns."""
@@ -135,9 +139,17 @@ class Schedule:
         self._live: list[Attached] = []
         self.stretches = self.has_live = False
         self.step_seconds: float | None = None  # of a training step without measuring, once known
+        self._joins = loop.ranks is not None
+        self._agreed: float | None = None  # seconds of a step as of the last measurement by all processes
         self._next = self._next_live = 0.0
         for one in instruments:
             self.attach(Attached(one, loop, draft, kept.setdefault(one.name, {})))
+
+    def go_on_from(self, step: int) -> None:
+        """Of a training that goes on after ``step``, all is due where it would have been."""
+        for item in self.attached:
+            item.first = -(-step // item.every) * item.every
+        self.plan()
 
     def attach(self, item: Attached) -> None:
         """Measure one more from now on."""
@@ -216,9 +228,11 @@ class Schedule:
             item.measured_at = None
         self.plan()
 
-    def measured(self, item: Attached, seconds: float) -> None:
-        """Note what a measurement by a costly instrument took."""
+    def measured(self, item: Attached, seconds: float, step_seconds: float | None = None) -> None:
+        """Note what a measurement by a costly instrument took; of several processes what they agree on."""
         item.timed(seconds)
+        if item.joint:
+            self._agreed = step_seconds
         self._stretch()
         self.plan()
 
@@ -246,9 +260,10 @@ class Schedule:
 
     def _stretch(self) -> None:
         """Lengthen the cadence of all costly instruments alike, so that together they keep the budget."""
-        if not self.step_seconds:
+        step_seconds = self._agreed if self._joins else self.step_seconds
+        if not step_seconds:
             return
         costly = [item for item in (*self._sometimes, *self._live) if not item.exempt and item.seconds is not None]
-        share = sum(item.seconds / (item.instrument.every * self.step_seconds) for item in costly if item.seconds)
+        share = sum(item.seconds / (item.instrument.every * step_seconds) for item in costly if item.seconds)
         for item in costly:
             item.every = math.ceil(item.instrument.every * max(1.0, share / self.budget))

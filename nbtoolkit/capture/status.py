@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from nbtoolkit.errors import TrainingStopped
 
+GOING_ON = ("watching", "waiting", "following", "lost")  # states of a run that more may come of
+
 
 @dataclass(frozen=True)
 class Status:
@@ -14,7 +16,8 @@ class Status:
         steps_per_second: mean rate so far.
         elapsed: seconds since watching began.
         share: share of that time spent measuring, 0 to 1.
-        state: ``watching``, ``paused``, ``finished``, ``stopped``, ``failed``, ``interrupted`` or ``saved``.
+        state: ``watching``, ``paused``, ``finished``, ``stopped``, ``failed``, ``interrupted`` or ``saved``; where
+            another process makes the run also ``waiting`` (for its store), ``following`` or ``lost`` (it is silent).
         notes: what went wrong or deserves attention, in words.
     """
 

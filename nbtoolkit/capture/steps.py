@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nbtoolkit.capture import names, stream, taps
+from nbtoolkit.capture import names, stream, taps, whole
 from nbtoolkit.capture.clock import Clock
 from nbtoolkit.capture.hidden import Hidden
 from nbtoolkit.capture.live import Live
 from nbtoolkit.capture.loop import Loop
 from nbtoolkit.capture.losses import Losses
+from nbtoolkit.capture.measuring import Measuring
 from nbtoolkit.capture.schedule import Attached, Due, Schedule
 from nbtoolkit.capture.turns import Turns
-from nbtoolkit.capture.waiting import waiting_allowed
 from nbtoolkit.instruments import Instrument
 
 if TYPE_CHECKING:
@@ -40,15 +40,15 @@ class Steps:
 
     def __init__(self, run: "Run", loop: Loop, schedule: Schedule) -> None:
         self.run, self.loop, self.schedule = run, loop, schedule
-        self.losses = Losses(loop.held)
-        self.live = Live(run, loop, self.losses, schedule, self._measured)
+        self.losses = Losses(loop.held, loop.stand_ins)
+        self.measuring = Measuring(run, loop, schedule)
+        self.live = Live(run, loop, self.losses, schedule, self.measuring.outputs)
         self.hidden = Hidden(loop, schedule)
         self._sees_hidden = self.hidden.wanted
         self.clock, self._began = Clock(run.step), run.step
         self.orders = run.control.orders  # of the user's, to be carried out between two steps
         self.turns = Turns(run.control, loop.optimizer, self.clock)
         self._due = NOTHING
-        self.terms_seconds = 0.0  # in which gradients of terms were taken for this step
         self.asleep = False  # while the steps made are not this run's
         self._awaiting_closure = False
         self._maker = threading.get_ident()
@@ -253,6 +253,8 @@ class Steps:
 
     def _measure_after(self) -> None:
         run = self.run
+        if self.loop.ranks is not None:
+            whole.of(self.loop).let_go()
         for item in self._due.after:
             if item.wants_clock:
                 self.loop.current_clock = self.clock.read(self.run.step)
@@ -263,6 +265,8 @@ class Steps:
     def _end_step(self) -> None:
         self._due = NOTHING
         self.loop.end()
+        if self.loop.ranks is not None:
+            whole.of(self.loop).let_go()
         if self.losses.pending:
             self.losses.forget()
         self.run.step += 1
@@ -273,28 +277,9 @@ class Steps:
         run, loop = self.run, self.loop
         if item.labels_version != loop.version:
             item.labels, item.labels_version = loop.labels(item.instrument), loop.version
-        outputs = self._measured(item)
-        if item.exempt and not isinstance(outputs, Exception):
+        outputs = self.measuring.outputs(item)
+        if item.exempt and not item.joint and not isinstance(outputs, Exception):
             run.rows.add(item.name, run.step, outputs, item.labels)
         else:
             run.measured(item.instrument, outputs, item.labels)
             run.drafts.raise_interrupt()
-
-    def _measured(self, item: Attached) -> Any:
-        """The outputs of one measurement, or the exception that ended it."""
-        if item.exempt:
-            try:
-                return item.outputs()
-            except Exception as error:
-                return error
-        with waiting_allowed(self.loop.on_cuda):
-            started = perf_counter()
-            try:
-                outputs = item.outputs()
-            except Exception as error:
-                outputs = error
-        seconds = perf_counter() - started
-        if "term_grads" in item.instrument.needs:
-            seconds, self.terms_seconds = seconds + self.terms_seconds, 0.0
-        self.schedule.measured(item, seconds)
-        return outputs

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from nbtoolkit.capture import whole
+from nbtoolkit.capture.measuring import jointly
 from nbtoolkit.capture.waiting import waiting_allowed
 from nbtoolkit.errors import WatchError
 from nbtoolkit.numerics.tasks import Episode
@@ -251,11 +253,13 @@ def _measure(run: "Run", items: "Sequence[Attached] | None" = None) -> None:
     with torch.no_grad(), run.lock, waiting_allowed(loop.on_cuda):
         for item in items:
             try:
-                outputs = item.outputs()
+                outputs = jointly(run, loop, item).outputs if item.joint else item.outputs()
             except Exception as error:
                 outputs = error
             item.measured_at = run.step
             run.measured(item.instrument, outputs, loop.labels(item.instrument))
     loop.let_go()
+    if loop.ranks is not None:
+        whole.of(loop).let_go()
     steps.clock.measuring += perf_counter() - started
     run.drafts.raise_interrupt()

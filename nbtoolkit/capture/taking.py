@@ -34,7 +34,7 @@ def log_terms(self: "Run", **terms: Any) -> None:
     if steps.schedule.wants("term_grads", run.step):
         before = steps.clock.measuring
         steps.guarded(lambda: steps.loop.take_term_grads(terms))
-        steps.terms_seconds += steps.clock.measuring - before
+        steps.measuring.terms_seconds += steps.clock.measuring - before
     steps.loop.set_terms(terms)
 
 

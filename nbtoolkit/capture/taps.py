@@ -172,7 +172,7 @@ def _scale(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _update(original: Callable[..., Any]) -> Callable[..., Any]:
     def update(self: GradScaler, *args: Any, **kwargs: Any) -> Any:
-        stepped = tuple(self._per_optimizer_states)
+        stepped = tuple(getattr(self, "_per_optimizer_states", ()))  # one that is switched off has none
         result = original(self, *args, **kwargs)
         for watcher in tuple(_watchers) if stepped else ():
             watcher.scaler_updated(stepped)

@@ -12,17 +12,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from nbtoolkit.capture import losses, names, taps
-from nbtoolkit.capture.loop import Loop
+from nbtoolkit.capture import checks, listening, losses, names, ranks, shards, taps
+from nbtoolkit.capture.exchange import Exchange
 from nbtoolkit.capture.once import Subject
 from nbtoolkit.capture.run import Run
 from nbtoolkit.capture.schedule import Schedule
 from nbtoolkit.capture.status import ended_by
 from nbtoolkit.capture.steps import Steps
 from nbtoolkit.errors import TrainingStopped, WatchError
-from nbtoolkit.instruments import Instrument, default, of_tasks
+from nbtoolkit.instruments import Instrument
 from nbtoolkit.numerics.tasks import Tasks
 from nbtoolkit.store.columns import Record
+from nbtoolkit.store.places import Place
 
 DEFAULT_BUDGET = 0.1
 KEPT_LOSSES = 16  # of backward passes that no optimizer step has followed yet
@@ -40,6 +41,8 @@ def watch(
     tasks: Tasks | Mapping[Any, Any] | None = None,
     budget: float = DEFAULT_BUDGET,
     store: str | Path | None = None,
+    step: int = 0,
+    commands: bool = False,
     name: str | None = None,
 ) -> Run:
     """Watch the steps of an optimizer from now on, without changing what it trains.
@@ -63,17 +66,22 @@ def watch(
             measured too; `Run.begin_task` and `Run.task` tell where a task begins.
         budget: largest share of training time that costly instruments may take together, kept by measuring less
             often; above 1 measuring may take longer than training, and ``float("inf")`` sets no limit.
-        store: path of a new Zarr store, written while training runs.
+        store: path of a new Zarr store, written while training runs; with ``step`` one that exists is continued.
+        step: optimizer steps that were made before, in the part of the training that a checkpoint was saved after. The
+            run begins there, and what the store has from there on, of a part that was lost, is removed.
+        commands: whether those who may write beside the store may control the training: pause, learning rate, stop ...
+            by what they append to ``X.commands`` beside ``X.zarr``, as ``open_run(path, follow=True)`` does.
         name: of the run; by default the model's class.
 
     Raises:
         WatchError: model and optimizer share no parameter, or an argument is not what it should be.
         StoreError: the store exists already or cannot be written.
     """
+    optimizer = names.innermost(optimizer)
     names.check_shared(model, optimizer)
     return begin(
         optimizer, {"model": model}, instruments=instruments, loss=loss, probe=probe, tasks=tasks, budget=budget,
-        store=store, name=name or type(names.unwrapped(model)).__name__,
+        store=store, step=step, commands=commands, name=name or shards.class_name(model),
     )  # fmt: skip
 
 
@@ -88,26 +96,32 @@ def begin(
     tasks: Tasks | Mapping[Any, Any] | None = None,
     budget: float = DEFAULT_BUDGET,
     store: str | Path | None = None,
+    step: int = 0,
+    commands: bool = False,
     attrs: Mapping[str, Any] | None = None,
 ) -> Run:
     """Start a run on ``optimizer``, whose tensors ``models`` name, with ``attrs`` in its record; see `watch`."""
-    tasks = _checked_tasks(tasks)
-    chosen = _checked_instruments(instruments, tasks)
+    tasks = checks.tasks_of(tasks)
+    chosen = checks.instruments_of(instruments, tasks)
     if not isinstance(budget, (int, float)) or not budget > 0:
         raise WatchError(
             f"budget={budget!r}: expected the share of training time for costly instruments, above 0: 0.1 is a tenth, "
             "2 lets measuring take twice as long as training."
         )
+    listening.check(commands, store)
+    facts = _facts(optimizer, models) | checks.beginning(step) | dict(attrs or {})
     subject = Subject(optimizer, models, loss, probe, tasks)
     loop = subject.loop()
     if tasks is not None:
-        _check_labels(loop)
+        checks.labels(loop)
+    found = ranks.find(optimizer, models)
+    subject.ranks = loop.ranks = found.ranks
     earlier = watching(optimizer)
-    run = Run(name, Record(_facts(optimizer, models) | dict(attrs or {})), chosen, state="watching")
-    if store is not None:
+    run = Run(name, Record(facts | found.facts), chosen, state="watching")
+    if store is not None and found.writes:
         from nbtoolkit.store.files import Appender
 
-        run.appender = Appender(store, run.record, run.collect, run.note)
+        run.appender = Appender(store, run.record, run.collect, run.note, step)
     if earlier is not None:
         earlier.detach()
         run.note(f"this optimizer was already watched by {earlier.name!r}, which ended at step {earlier.step}")
@@ -115,10 +129,19 @@ def begin(
             f"nbtoolkit: {earlier.name!r} was watching this optimizer; it now ends with what it has measured.",
             stacklevel=3,
         )
-    run.subject = subject
+    run.subject, run.ranks = subject, found.ranks
+    if found.ranks is not None:
+        run.exchange = Exchange(run, found.ranks)
+    for text in found.notes:
+        run.note(text)
     run.steps = Steps(run, loop, Schedule(chosen, loop, budget, run.draft, subject.memories))
+    if step:
+        run.steps.schedule.go_on_from(step)
+        if later := checks.from_later(chosen, step):
+            run.note(later)
     run.steps.attach()
     runs_by_optimizer[optimizer] = weakref.ref(run)
+    listening.begin(run, store if commands else None)
     return run
 
 
@@ -214,20 +237,22 @@ class Discovery:
             self.complaint = f"this optimizer is being watched already, by {earlier.name!r}; its run goes on there."
             return
         try:
-            own = {id(param) for param in names.held(optimizer)}
+            models = names.models_of(optimizer, self.namespace)
+            own = shards.reached_by(names.held(optimizer), models.values())
             seen = {id(loss): loss for loss in (*self._unclaimed, *recent) if own & losses.leaves(loss)}
             self._unclaimed = [loss for loss in self._unclaimed if id(loss) not in seen]
             self._others = names.any_optimizer_besides(self._known)
-            self._begin(optimizer, list(seen.values()), scaled)
+            self._begin(optimizer, models, list(seen.values()), scaled)
         except Exception as error:
             self.complaint = f"{type(optimizer).__name__} could not be watched: {error}"
 
-    def _begin(self, optimizer: Optimizer, seen: list[Tensor], scaled: list[tuple[Tensor, Tensor, Tensor]]) -> None:
-        models = names.models_of(optimizer, self.namespace)
+    def _begin(
+        self, optimizer: Optimizer, models: Mapping[str, nn.Module], seen: list[Tensor],
+        scaled: list[tuple[Tensor, Tensor, Tensor]],
+    ) -> None:  # fmt: skip
         options = {**self.options, **self.late()}
         if options.get("store") is not None and self.runs:
-            path = Path(options["store"])
-            options["store"] = path.with_name(f"{path.stem}-{len(self.runs) + 1}{path.suffix}")
+            options["store"] = Place(options["store"]).numbered(len(self.runs) + 1).target
         for earlier in self.runs:  # in a sweep, models that are done with are let go
             if earlier.steps is not None and earlier.steps.loop.gone:
                 earlier.detach()
@@ -245,48 +270,12 @@ class Discovery:
         return name if name not in taken else f"{name}-{len(taken) + 1}"
 
 
-def _checked_tasks(tasks: Any) -> Tasks | None:
-    if tasks is None or isinstance(tasks, Tasks):
-        return tasks
-    try:
-        return Tasks(tasks)
-    except ValueError as error:
-        raise WatchError(str(error)) from None
-
-
-def _check_labels(loop: Loop) -> None:
-    """Refuse tasks whose labels the model has no outputs for; what cannot be called yet is seen later."""
-    held = names.named(loop.optimizer, loop.models)
-    try:
-        loop.tasks().check({name: tensor.detach() for name, tensor in held.items()})
-    except ValueError as error:
-        raise WatchError(str(error)) from None
-    except Exception as error:
-        warnings.warn(f"nbtoolkit: the tasks could not be tried on the model: {error}".splitlines()[0], stacklevel=4)
-
-
-def _checked_instruments(instruments: Sequence[Instrument] | None, tasks: Tasks | None) -> tuple[Instrument, ...]:
-    if instruments is None:
-        return default() if tasks is None else (*default(), *of_tasks())
-    chosen = tuple(instruments)
-    for item in chosen:
-        if not isinstance(item, Instrument):
-            raise WatchError(
-                f"instruments got {item!r}, a {type(item).__name__}; it needs instruments, for example "
-                "nbtoolkit.instruments.grad_norm or a function of yours under @nbtoolkit.instrument(...)."
-            )
-    doubled = {item.name for item in chosen if sum(other.name == item.name for other in chosen) > 1}
-    if doubled:
-        raise WatchError(f"instruments names {', '.join(sorted(doubled))} more than once; a run takes each once.")
-    return chosen
-
-
 def _facts(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> dict[str, Any]:
     """What the record says of the run as a whole."""
     held = names.held(optimizer)
     return {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "model": ", ".join(type(names.unwrapped(model)).__name__ for model in models.values()),
+        "model": ", ".join(shards.class_name(model) for model in models.values()),
         "optimizer": type(optimizer).__name__,
         "maximize": " and ".join(sorted({str(bool(g.get("maximize"))) for g in optimizer.param_groups})),
         "parameters": sum(param.numel() for param in held),

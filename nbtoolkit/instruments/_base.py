@@ -38,6 +38,8 @@ NEEDS = {
     "clock": "dict of seconds since this was last asked: steps, seconds, measuring",
 }
 
+COMBINE = ("mean", "norm", "sum", "max", "min")
+
 Outputs = dict[str, Any]
 
 
@@ -76,6 +78,7 @@ class Instrument:
     dense: Callable[[Mapping[str, Any]], int] | None = None
     at_boundaries: bool = False
     doc: str = ""
+    combine: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, *needs: Any, **settings: Any) -> dict[str, np.ndarray]:
         """Measure now: the declared outputs as NumPy arrays, the derived ones included."""
@@ -155,6 +158,7 @@ def instrument(
     follow: Callable[..., None] | None = None,
     dense: Callable[[Mapping[str, Any]], int] | None = None,
     at_boundaries: bool = False,
+    combine: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., Outputs | Iterator[Outputs]]], Instrument]:
     """Declare a function as an instrument.
 
@@ -183,6 +187,11 @@ def instrument(
         dense: from the settings to the steps after a task boundary in which it is measured at every step, outside
             the budget.
         at_boundaries: it is measured when a task begins or ends, and at no other time.
+        combine: how what the function returns makes one value where several processes train one model, by output,
+            also of those that are not declared: ``"mean"`` where the data are shared out; ``"norm"`` (root of the sum
+            of squares), ``"sum"``, ``"max"`` or ``"min"`` where the parameters are. With it the instrument is given
+            the local shards of parameters; without it whole ones, gathered. What has no word is taken from the
+            first process.
 
     Raises:
         InstrumentError: a need is not in `NEEDS`, a setting has no default, or nothing is declared.
@@ -209,11 +218,15 @@ def instrument(
             )
         if follow is not None and "memory" not in needs:
             raise InstrumentError(f"{name} follows the steps but does not need 'memory', where it could keep anything.")
+        wrong = [word for word in (combine or {}).values() if word not in COMBINE]
+        if wrong:
+            raise InstrumentError(f"{name} combines by {wrong[0]!r}; it can be {', '.join(COMBINE)}.")
         check_companions(outputs)
         doc = inspect.getdoc(function) or ""
         plain = Instrument(
             function, name, MappingProxyType(dict(outputs)), needs, MappingProxyType(settings), cost, every,
             reference, derive, MappingProxyType(dict(labels or {})), follow, dense, at_boundaries, doc,
+            MappingProxyType(dict(combine or {})),
         )  # fmt: skip
         return plain.using(every=every)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from nbtoolkit.instruments._base import Var, instrument
 from nbtoolkit.instruments._eigenpairs import FIRST_PRODUCTS, random_vectors
-from nbtoolkit.instruments._probe import leaves, shuffled
+from nbtoolkit.instruments._probe import alike, leaves, shuffled
+from nbtoolkit.numerics import elsewhere
 from nbtoolkit.numerics.batched import BatchHessians
 from nbtoolkit.numerics.lanczos import tridiagonal
 from nbtoolkit.numerics.loss_at import LossAt, examples
@@ -83,7 +85,10 @@ def batch_hessian_extremes(
             row = [values[:, 0].mean(), spread[0], values[:, 1].mean(), spread[1], residuals.max()]
         for name, value in zip(OF_SIZE, row, strict=True):
             found[name].append(value)
-    operator = hessian(loss_at.with_probe(list(zip(inputs.split(whole), targets.split(whole), strict=True))), at)
+    every = loss_at.with_probe(list(zip(inputs.split(whole), targets.split(whole), strict=True)))
+    if (together := alike(loss_at)) is not None:
+        every.together = replace(together, cut=False)
+    operator = hessian(every, at)
     (largest, smallest), residuals = (part[0] for part in _lanczos(operator, operator, 1, steps, seed))
     return {**found, "full_largest": largest, "full_smallest": smallest, "full_residual": residuals.max()}
 
@@ -97,21 +102,47 @@ def _of_batches(
     """
     size = sum(param.numel() for param in at.values())
     rows = max(1, min(most, MOST_ROWS, BYTES // (steps * size * 4)))
-    done, values, residuals = 0, [], []
-    while done < len(inputs):
-        chunk = slice(done, done + rows)
-        try:
-            hessians = BatchHessians(loss_at, at, inputs[chunk], targets[chunk])
-            pair = _lanczos(hessians, hessians.flat, hessians.rows, steps, seed + done)
-        except torch.OutOfMemoryError:
-            if rows == 1:
-                raise
-            rows //= 2
-            continue
-        values.append(pair[0])
-        residuals.append(pair[1])
-        done += rows
-    return torch.cat(values), torch.cat(residuals)
+    starts = range(0, len(inputs), rows)
+    groups = [(inputs[i : i + rows], targets[i : i + rows], seed + i) for i in starts]
+    together, task = alike(loss_at), _Groups(loss_at, at, steps)
+    if together is None:
+        values, residuals = zip(*elsewhere.each(task, groups), strict=True)
+        return torch.cat(values), torch.cat(residuals)
+    known = torch.zeros(len(inputs), 2, 2, dtype=torch.float64)
+    own = slice(together.rank, None, together.count)
+    for start, pair in zip(starts[own], elsewhere.each(task, groups[own]), strict=True):
+        known[start : start + rows] = torch.stack(pair, 1)
+    (known,) = together.total([known])
+    return known[:, 0], known[:, 1]
+
+
+class _Groups:
+    """Extreme eigenvalues and residuals of some batches that go together; of fewer at once where memory ends."""
+
+    def __init__(self, loss_at: LossAt, at: Mapping[str, Tensor], steps: int) -> None:
+        self.loss_at, self.at, self.steps, self.most = loss_at, at, steps, MOST_ROWS
+
+    def __call__(self, group: tuple[Tensor, Tensor, int]) -> tuple[Tensor, Tensor]:
+        inputs, targets, seed = group
+        done, values, residuals = 0, [], []
+        while done < len(inputs):
+            chunk = slice(done, done + self.most)
+            try:
+                hessians = BatchHessians(self.loss_at, self.at, inputs[chunk], targets[chunk])
+                pair = _lanczos(hessians, hessians.flat, hessians.rows, self.steps, seed + done)
+            except torch.OutOfMemoryError:
+                if len(inputs[chunk]) == 1:
+                    raise
+                self.most = len(inputs[chunk]) // 2
+                continue
+            values.append(pair[0])
+            residuals.append(pair[1])
+            done += hessians.rows
+        return torch.cat(values), torch.cat(residuals)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs."""
+        return {**self.__dict__, "loss_at": self.loss_at.portable()}
 
 
 def _lanczos(product: Any, flat: Any, rows: int, steps: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from nbtoolkit.numerics import trees
     every=1,
     reference="Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, section 3.2",
     derive=lambda rows: {"total": np.sqrt((rows["grad_norm"] ** 2).sum(axis=-1))},
+    combine={"grad_norm": "norm"},
 )
 def grad_norm(grads, /):
     """Euclidean norm of the gradient, ||g_l|| for each parameter tensor and ||g|| for all.

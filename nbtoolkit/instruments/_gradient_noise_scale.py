@@ -1,17 +1,18 @@
 """Gradient noise scale: how many examples a batch needs before more of them stop to help."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nbtoolkit.instruments._base import Unknown, Var, instrument
-from nbtoolkit.instruments._probe import leaves, shuffled
+from nbtoolkit.instruments._probe import alike, leaves, shuffled
 from nbtoolkit.numerics.flat import Flat
 from nbtoolkit.numerics.loss_at import LossAt
 from nbtoolkit.numerics.per_example import each_gradient, without_guards
 from nbtoolkit.numerics.products import fresh_leaves, trainable
+from nbtoolkit.numerics.together import Total
 
 UNITS = "loss^2/param^2"
 METHODS = ("exact", "two_batch")
@@ -76,15 +77,25 @@ def gradient_noise_scale(
     if unseen < 0:
         raise ValueError(f"{count * unit} examples cannot come from a population of {population}")
     sums = _Sums(Flat(trainable(at)), count, min(groups, count))
+    together = alike(loss_at)
+    own = range(count) if together is None else together.rows(count)
+    rows = slice(own.start * unit, own.stop * unit)
+    inputs, targets = inputs[rows], targets[rows]
+
+    def take(first: int, gradients: list[Tensor]) -> None:
+        sums.add(own.start + first, gradients)
+
     if exact:
         try:
-            each_gradient(loss_at, at, inputs, targets, sums.add)
+            each_gradient(loss_at, at, inputs, targets, take)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             raise RuntimeError(f"{str(error).splitlines()[0]}; try method='two_batch'") from error
     else:
-        _batch_gradients(loss_at, at, inputs[: count * unit].split(unit), targets[: count * unit].split(unit), sums)
+        _batch_gradients(loss_at, at, inputs.split(unit) if own else (), targets.split(unit) if own else (), take)
+    if together is not None:
+        sums.of_all(together.total)
     estimate, covariance = sums.estimate(unit, unseen)
     if not exact:
         estimate, covariance = _smoothed(estimate, covariance, memory, smoothing)
@@ -132,6 +143,10 @@ class _Sums:
             norms = torch.linalg.vector_norm(stack.flatten(1), dim=1, dtype=torch.float64)
             self._squares.index_add_(0, group, norms.square())
 
+    def of_all(self, total: Total) -> None:
+        """Add up what several processes have taken."""
+        self._squares, *self._sums = total([self._squares, *self._sums])
+
     def estimate(self, unit: int, unseen: float) -> tuple[Tensor, Tensor]:
         """tr(S) and |G|^2, ``(2,)``, and their covariance ``(2, 2)``.
 
@@ -175,15 +190,16 @@ def _smoothed(
 
 
 def _batch_gradients(
-    loss_at: LossAt, at: dict[str, Tensor], inputs: tuple[Tensor, ...], targets: tuple[Tensor, ...], sums: _Sums
-) -> None:
+    loss_at: LossAt, at: dict[str, Tensor], inputs: tuple[Tensor, ...], targets: tuple[Tensor, ...],
+    take: Callable[[int, list[Tensor]], None],
+) -> None:  # fmt: skip
     flat, unguarded = Flat(trainable(at)), without_guards(loss_at)
     with torch.enable_grad(), loss_at.undisturbed():
         for index, batch in enumerate(zip(inputs, targets, strict=True)):
             points, state = fresh_leaves(at, flat)
             loss = unguarded.on(batch, state)
             found = torch.autograd.grad(loss, points, allow_unused=True, materialize_grads=True)
-            sums.add(index, [part[None] for part in found])
+            take(index, [part[None] for part in found])
 
 
 def _check_separable(loss_at: LossAt) -> None:

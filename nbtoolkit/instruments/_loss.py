@@ -11,6 +11,7 @@ from nbtoolkit.instruments._base import Var, instrument
     cost=lambda settings: 0,
     every=1,
     reference="the tensor on which the loop calls backward()",
+    combine={"loss": "mean", "terms": "mean"},
 )
 def loss(loss, loss_terms, /):
     """Loss whose gradient the step follows, L(theta_t), and its named additive terms.
@@ -18,6 +19,6 @@ def loss(loss, loss_terms, /):
     Several backward passes before one step are one step: their losses add, as their gradients
     do. The value is that of the mini-batch, at the parameters before the step, unscaled when a
     GradScaler is used. ``terms`` (term,) holds what was given to ``run.log_terms``; terms that
-    make up the whole loss sum to it.
+    make up the whole loss sum to it. Where several processes share out the batch, both are means over them.
     """
     return {"loss": loss, "terms": list(loss_terms.values())}

@@ -66,6 +66,7 @@ class _Preconditioned:
     def __init__(self, operator: Any, scaling: Tensor) -> None:
         self.operator, self.scaling = operator, scaling
         self.size, self.device, self.dtype = operator.size, operator.device, operator.dtype
+        self.agreed = operator.agreed
 
     def __call__(self, block: Tensor) -> Tensor:
         return self.operator(block * self.scaling) * self.scaling

@@ -8,6 +8,7 @@ from torch import Tensor
 from nbtoolkit.numerics.flat import Flat
 from nbtoolkit.numerics.loss_at import LossAt
 from nbtoolkit.numerics.products import fresh_leaves, trainable
+from nbtoolkit.numerics.together import Together
 from nbtoolkit.numerics.trees import layer_of
 
 
@@ -45,6 +46,12 @@ def gradient(loss_at: LossAt, at: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]
         parts = zip(found, points, strict=True)
         total.add_(flat.join([torch.zeros_like(p) if part is None else part for part, p in parts]), alpha=weight)
     return torch.as_tensor(loss), total
+
+
+def alike(loss_at: LossAt) -> Together | None:
+    """The processes that all have this probe and share the work on it; None where there are no such."""
+    together: Together | None = loss_at.together
+    return together if together is not None and together.alike else None
 
 
 def shuffled(loss_at: LossAt, count: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -3,10 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nbtoolkit.instruments._base import Var, instrument
+
+SUMS = ("gradient_cosine", "update_cosine", "sign_agreement", "counted")  # before they are divided
+NORMS = ("size", "past_size", "length", "gradient_change")
+
+
+def _derived(rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    size, length = rows["size"], rows["length"]
+    return {
+        "gradient_cosine": np.ma.divide(rows["gradient_cosine"], size * rows["past_size"]),
+        "update_cosine": np.ma.divide(-rows["update_cosine"], size * length),
+        "sign_agreement": np.ma.divide((rows["counted"] + rows["sign_agreement"]) / 2, rows["counted"]),
+        "gradient_change": rows["gradient_change"] ** 2,
+    }
 
 
 @instrument(
@@ -22,6 +36,8 @@ from nbtoolkit.instruments._base import Var, instrument
         "Xing et al. (2018), arXiv:1802.08770 (successive gradients); "
         "Liang et al. (2024), arXiv:2411.16085, algorithm 1 (sign agreement)"
     ),
+    derive=_derived,
+    combine={**dict.fromkeys(SUMS, "sum"), **dict.fromkeys(NORMS, "norm")},
 )
 def step_alignment(
     grads: Mapping[str, Tensor | None], updates: Mapping[str, Tensor | None], memory: dict[str, Any], /
@@ -54,16 +70,14 @@ def step_alignment(
     along = torch.dot(now, update)
     signs = update.mul_(now).sign_()
     agreeing, counted = -signs.sum(), torch.dot(signs, signs)
-    past_size = memory.get("size") if known else None
-    cosine = None if past_size is None else torch.dot(now, before) / size / past_size
-    change = None if past_size is None else torch.linalg.vector_norm(before.sub_(now)).square()
+    past = memory.get("size") if known else None
+    across = None if past is None else torch.dot(now, before)
+    change = None if past is None else torch.linalg.vector_norm(before.sub_(now))
     memory["size"] = size
     return {
-        "gradient_cosine": cosine,
-        "update_cosine": -along / size / length,
-        "sign_agreement": (counted + agreeing) / 2 / counted,
-        "gradient_change": change,
-    }
+        "gradient_cosine": across, "update_cosine": along, "sign_agreement": agreeing, "counted": counted,
+        "gradient_change": change, "size": size, "past_size": past, "length": length,
+    }  # fmt: skip
 
 
 def _rows(like: list[Tensor]) -> tuple[Tensor, ...]:

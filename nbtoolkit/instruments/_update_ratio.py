@@ -22,6 +22,7 @@ def _derived(rows):
     every=10,
     reference="You, Gitman & Ginsburg (2017), arXiv:1708.03888, section 4",
     derive=_derived,
+    combine={"update_norm": "norm", "weight_norm": "norm"},
 )
 def update_ratio(params, updates, /):
     """Norm of the update u_t = theta_{t+1} - theta_t, and its ratio ||u_l|| / ||theta_l||.

@@ -24,6 +24,7 @@ def _root_sum_square(norms):
         "total": _root_sum_square(rows["weight_norm"]),
         "total_distance": _root_sum_square(rows["distance"]),
     },
+    combine={"weight_norm": "norm", "distance": "norm"},
 )
 def weight_norm(params, initial_params, /):
     """Norm ||theta_l|| and distance ||theta_l - theta_{0,l}|| from where watching began.

@@ -15,7 +15,7 @@ from nbtoolkit.lab.companions import companions, title
 from nbtoolkit.lab.live import announced
 from nbtoolkit.lab.stored import Shelf
 
-GOING_ON = ("watching", "paused")
+GOING_ON = ("watching", "paused", "following", "lost")
 
 
 class Runs(APIHandler):

@@ -1,6 +1,7 @@
 """Where curvature is measured: a loss and the parameters at which it bends."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -19,11 +20,12 @@ class Curvature:
     Args:
         params: parameters by name, with `requires_grad` as in training; never changed.
         loss: the probe's loss as a function of parameters, or a 0-d loss with its graph still there.
+        together: the processes that each have such a graph, where it is the mean over them that is meant.
     """
 
-    def __init__(self, params: Mapping[str, Tensor], loss: LossAt | Tensor) -> None:
+    def __init__(self, params: Mapping[str, Tensor], loss: LossAt | Tensor, together: Any = None) -> None:
         self.params = dict(params)
-        self._loss = loss
+        self._loss, self._together = loss, together
         self._made: dict[str, Operator] = {}
 
     @property
@@ -60,7 +62,7 @@ class Curvature:
         """The same loss as a function of some of the parameters, the others held where they are."""
         chosen = {name: param for name, param in self.params.items() if name in names}
         if isinstance(self._loss, Tensor):
-            return Curvature(chosen, self._loss)
+            return Curvature(chosen, self._loss, self._together)
         frozen = {name: param.detach() for name, param in self.params.items() if name not in names}
         return Curvature({**frozen, **chosen}, self._loss)
 
@@ -70,4 +72,4 @@ class Curvature:
             return maker(self._loss, self.params)
         if name != "hessian":
             raise ValueError(NEEDS_PROBE.format(matrix=name))
-        return products.live_hessian(self._loss, self.params)
+        return products.live_hessian(self._loss, self.params, self._together)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nbtoolkit.numerics.subspace import NOT_FINITE, Product, Space, free_bytes, host, orthonormalised
+from nbtoolkit.numerics.subspace import NOT_FINITE, Product, Space, free_for, host, orthonormalised
 from nbtoolkit.numerics.warm import LOOSE, SAFETY, Beside, Memory, holds, known, places, promised, scout, usable
 
 __all__ = ["Eigenpairs", "Product", "Tridiagonal", "extreme_eigenpairs", "orthonormalised", "tridiagonal"]
@@ -213,7 +213,7 @@ def tridiagonal(product: Product, start: Tensor, steps: int) -> Tridiagonal:
     """
     rows, size = start.shape
     steps = min(steps, size)
-    together = max(1, min(rows, int(free_bytes(start.device) / (steps * size * start.element_size()))))
+    together = max(1, min(rows, int(free_for(product, start.device) / (steps * size * start.element_size()))))
     parts = [_tridiagonal(product, part, steps) for part in start.split(together)]
     return Tridiagonal(
         torch.cat([part.diagonal for part in parts]), torch.cat([part.beside for part in parts]),

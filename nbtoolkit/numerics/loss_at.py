@@ -57,6 +57,7 @@ class LossAt:
         self._batches: list[Batch] | None = None
         self.form: Callable[[Any], Tensor] = scalar  # what `on` makes of what the loss returns
         self.transformable: bool | None = None  # by `torch.func`; found out where it matters
+        self.together: Any = None  # the processes that share the probe out, see `numerics.together`
 
     def __call__(self, params: Mapping[str, Tensor]) -> Tensor:
         """The loss of the whole probe, a 0-d tensor; with gradients off no graph is kept."""
@@ -134,6 +135,10 @@ class LossAt:
     def with_probe(self, probe: Any) -> "LossAt":
         """The same loss on other batches."""
         return LossAt(self.model, probe, self.loss, self.prefix)
+
+    def portable(self) -> "LossAt":
+        """The same loss on the batches that were read, for another process."""
+        return self if self.function is not None else self.with_probe([batch for _, batch in self.weighted()])
 
     def without_statistics(self) -> "LossAt":
         """The same loss through a copy of the model whose normalisation layers keep no running statistics.

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nbtoolkit.numerics import elsewhere
 from nbtoolkit.numerics.class_error import beside_loss
 from nbtoolkit.numerics.first_layer import FirstLayer
 from nbtoolkit.numerics.loss_at import LossAt, examples
@@ -57,7 +58,8 @@ class Points:
         self.no_error = ""
         self.params = {name: param.detach() for name, param in params.items()}
         self.directions = [{name: part.detach() for name, part in direction.items()} for direction in directions]
-        self._statistics = statistics
+        self._given, self._statistics = loss_at, statistics
+        self.there: Settled | None = None
         self._loss_at = beside_loss(with_statistics(loss_at, statistics), self._told)
         self._device = next(iter(self.params.values())).device
         self._plain = self._with(OneByOne)
@@ -81,12 +83,21 @@ class Points:
                 left = left[1:]
                 continue
             rows = left[: int(centre.float().argmax())] if bool(centre.any()) else left
+            if self.there is None:
+                self.there = Settled(self._given, self.params, self.directions, self._statistics, rows)
             if self._way is None:
                 found = self._settled(rows)
-            else:
-                found = self._way(rows[: self.together])
-            yield Values(*found.unbind(1))
-            left = left[len(found) :]
+                yield Values(*found.unbind(1))
+                left = left[len(found) :]
+                continue
+            for found in elsewhere.each(self._way, rows.split(self.together), there=self.there):
+                yield Values(*found.unbind(1))
+            left = left[len(rows) :]
+
+    def settle(self, rows: Tensor) -> Any:
+        """The way in which points are evaluated, chosen by ``rows``: from those to their loss and error rate."""
+        self._settled(rows)
+        return self._way
 
     def _at_centre(self) -> Tensor:
         if self._centre is None:
@@ -185,3 +196,33 @@ class Points:
 
     def _with(self, way: Any, **options: Any) -> Any:
         return way(self._loss_at, self.params, self.directions, **options)
+
+
+class Settled:
+    """The evaluation of points in another process, in the way that `Points` settles on here: the same to the bit there.
+
+    Args:
+        loss_at: the loss, whose probe is read here.
+        params: the origin, by name.
+        directions: by name.
+        statistics: of normalisation layers.
+        rows: the points by which the way is chosen.
+    """
+
+    def __init__(
+        self, loss_at: LossAt, params: Mapping[str, Tensor], directions: Sequence[Mapping[str, Tensor]],
+        statistics: str, rows: Tensor,
+    ) -> None:  # fmt: skip
+        self._loss_at, self._arguments, self._rows = loss_at, (params, directions, statistics), rows
+        self._way: Any = None
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Loss and error rate at each row of coordinates, ``(points, 2)``."""
+        if self._way is None:
+            params, directions, statistics = self._arguments
+            self._way = Points(self._loss_at, params, directions, statistics=statistics).settle(self._rows)
+        return self._way(rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What the other process needs."""
+        return {**self.__dict__, "_loss_at": self._loss_at.portable(), "_way": None}

@@ -38,10 +38,13 @@ class Operator:
         flat: the parameters.
         pieces: makes the parts of the sum, each with its weight; asked once for every block where ``streams``.
         streams: whether parts are made again for each block, so that only one is in memory.
+        together: the processes of which each has some of the parts.
     """
 
-    def __init__(self, flat: Flat, pieces: Callable[[], Any], *, streams: bool = False) -> None:
-        self.flat = flat
+    def __init__(
+        self, flat: Flat, pieces: Callable[[], Any], *, streams: bool = False, together: Any = None
+    ) -> None:  # fmt: skip
+        self.flat, self._together = flat, together
         self.size, self.device, self.dtype = flat.size, flat.device, flat.dtype
         self.on_host = flat.device.type == "cpu"
         self.products = 0
@@ -56,17 +59,25 @@ class Operator:
             total = torch.zeros_like(block)
             for weight, piece in self._each():
                 total.add_(self._in_chunks(piece, block), alpha=weight)
+        total = self._of_all(total)
         return total if vectors.ndim == 2 else total[0]
 
     def gradient(self) -> Tensor:
         """Gradient of the loss, a vector ``(size,)``."""
         with torch.enable_grad():
             parts = [weight * self.flat.join(piece.gradient) for weight, piece in self._each()]
-        return torch.stack(parts).sum(0).detach()
+        return self._of_all(torch.stack(parts).sum(0).detach())
+
+    def agreed(self, free: float) -> float:
+        """The memory that a basis may take, the same on all processes."""
+        return free if self._together is None or self.on_host else self._together.least(free, self.device)
 
     def dense(self) -> Tensor:
         """The whole matrix, ``(size, size)``; for small models."""
         return self(torch.eye(self.size, device=self.device, dtype=self.dtype))
+
+    def _of_all(self, part: Tensor) -> Tensor:
+        return part if self._together is None else self._together.total([part])[0]
 
     def _each(self) -> Any:
         return self._pieces() if callable(self._pieces) else self._pieces
@@ -178,17 +189,19 @@ class OneOrMany:
         return (self.one if len(block[0]) == 1 else self.many)(block)
 
 
-def live_hessian(loss: Tensor, params: Mapping[str, Tensor]) -> Operator:
+def live_hessian(loss: Tensor, params: Mapping[str, Tensor], together: Any = None) -> Operator:
     """The Hessian of a loss whose graph is still there, by the parameters in it.
 
     Args:
         loss: 0-d, with its graph.
         params: the leaves of the graph, by name; those that need no gradient are left out.
+        together: the processes each of which has such a loss; the mean over them is meant.
     """
     trained = trainable(params)
     with torch.enable_grad():
         piece = KeptGraph(loss, list(trained.values()))
-    return Operator(Flat(trained), lambda: [(1.0, piece)])
+    weight = 1.0 if together is None else 1.0 / together.count
+    return Operator(Flat(trained), lambda: [(weight, piece)], together=together)
 
 
 def hessian(loss_at: LossAt, params: Mapping[str, Tensor]) -> Operator:
@@ -209,7 +222,8 @@ def over_batches(loss_at: LossAt, params: Mapping[str, Tensor], make: Callable[.
         make: the matrix of one batch, ``make(batch, state, leaves)``, with `fresh_leaves` of its own.
     """
     flat = Flat(trainable(params))
-    batches = loss_at.weighted()
+    together = loss_at.together
+    batches = loss_at.weighted() if together is None else together.batches(loss_at)
 
     def pieces() -> Any:
         for weight, batch in batches:
@@ -218,7 +232,7 @@ def over_batches(loss_at: LossAt, params: Mapping[str, Tensor], make: Callable[.
                 piece = make(batch, state, leaves)
             yield weight, piece
 
-    return Operator(flat, pieces, streams=len(batches) > 1)
+    return Operator(flat, pieces, streams=len(batches) > 1, together=together)
 
 
 def trainable(params: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ def shared_copy(model: nn.Module) -> nn.Module:
         ValueError: the model holds something that cannot be copied.
     """
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    for tensor in _held(model):
+    for tensor in held(model):
         if tensor.grad_fn is not None:  # copy.deepcopy refuses those
             shared.setdefault(id(tensor), tensor.detach().clone())
     try:
@@ -29,7 +29,7 @@ def shared_copy(model: nn.Module) -> nn.Module:
         raise ValueError(f"{NOT_COPIED}: {error}".splitlines()[0]) from None
 
 
-def _held(model: nn.Module) -> Iterator[Tensor]:
+def held(model: nn.Module) -> Iterator[Tensor]:
     """Tensors that are attributes of modules, or in plain containers that are."""
     for module in model.modules():
         for value in vars(module).values():

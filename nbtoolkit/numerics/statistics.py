@@ -37,6 +37,7 @@ def with_statistics(loss_at: LossAt, how: str) -> LossAt:
     twin = whole(loss_at) if how == "reestimated" else copy.copy(loss_at)
     twin.model = shared_copy(loss_at.model).eval()
     if how == "reestimated":
+        twin.together = None  # the statistics are of all examples
         for module in twin.model.modules():
             if isinstance(module, Normalisation) and module.running_mean is not None:
                 _forget(module)

@@ -25,7 +25,7 @@ class Space:
     def __init__(self, product: Product, like: Tensor, least: int, products: int = 0) -> None:
         self.product, self.products = product, products
         size = like.shape[1]
-        self.limit = max(least, min(size, int(free_bytes(like.device) / (2 * size * like.element_size()))))
+        self.limit = max(least, min(size, int(free_for(product, like.device) / (2 * size * like.element_size()))))
         self.basis = self.image = like.new_empty((0, size))
         self.inner = torch.zeros(0, 0, dtype=torch.float64)
         self.krylov = True  # whether the basis is that of Lanczos from its first vector
@@ -106,6 +106,12 @@ def free_bytes(device: torch.device) -> float:
         return HOST_BYTES
     free = torch.cuda.mem_get_info(device)[0]
     return ROOM * (free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+
+
+def free_for(product: Product, device: torch.device) -> float:
+    """Memory that a basis may take, which a product that several processes make together agrees on."""
+    agreed = getattr(product, "agreed", None)
+    return free_bytes(device) if agreed is None else agreed(free_bytes(device))
 
 
 def host(tensor: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Dataset in, Bokeh figure out. The panels of a variable follow from its dims, and from whether it knows of tasks.
 
 Each panel is a module with two functions: ``columns(ds)``, the numbers drawn, and
-``figure(source, ds, *, scale=None)``, the picture of them.
+``figure(source, ds, *, scale=None)``, the picture of them. Those of a sweep (`sweep_figure`) are found by its axes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,25 +9,30 @@ from types import ModuleType
 
 from nbtoolkit.panels import (
     comparison,
+    curve_family,
     curves,
     evolution,
     gap,
     heatmap,
     landscape,
     matrix,
+    phase_diagram,
     profile,
     scree,
     spectrum,
     surface,
     table,
     trajectory,
+    transfer_plot,
 )
 from nbtoolkit.panels.copies import STEPS
+from nbtoolkit.panels.sweep import sweep_figure
 from nbtoolkit.store.schema import Var, companions
 
 __all__ = [
-    "comparison", "curves", "evolution", "find", "gap", "heatmap", "landscape", "matrix", "pictures", "pictures_of",
-    "profile", "scree", "spectrum", "split", "surface", "table", "trajectory",
+    "comparison", "curve_family", "curves", "evolution", "find", "gap", "heatmap", "landscape", "matrix",
+    "phase_diagram", "pictures", "pictures_of", "profile", "scree", "spectrum", "split", "surface", "sweep_figure",
+    "table", "trajectory", "transfer_plot",
 ]  # fmt: skip
 
 RITZ = frozenset({"probe", "node"})

@@ -107,6 +107,20 @@ class Columns:
         views = {key: _locked(array[start:length]) for key, array in self._values.items()}
         return _locked(self._steps[start:length]), views
 
+    def piece(self, start: int, stop: int) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+        """The steps and values of the rows from ``start`` to before ``stop``."""
+        steps, values = self.rows(start)
+        return steps[: stop - start], {key: array[: stop - start] for key, array in values.items()}
+
+    def first_within(self, nbytes: int) -> int:
+        """The row from which on all may be read at once: 0 for what is in memory."""
+        return 0
+
+    def holds(self, variable: str) -> bool:
+        """Whether any value of a variable is a number."""
+        values = self.rows()[1][variable]
+        return bool(len(values)) and not (np.isnan(values[-1]).all() and np.isnan(values).all())
+
     def variable_attrs(self, variable: str) -> dict[str, Any]:
         """Attributes of one variable, with the reasons for its NaNs."""
         attrs = self.variables[variable].attrs()
@@ -122,9 +136,20 @@ class Columns:
 
     def dataset(self) -> "xarray.Dataset":
         """All rows as a Dataset whose arrays are views of these columns; with numeric labels in order."""
+        return self._dataset(*self.rows())
+
+    def words(self) -> "xarray.Dataset":
+        """The Dataset without its rows: dims, labels and attributes."""
+        return self._dataset(*self.piece(0, 0))
+
+    def pictured(self, names: Sequence[str]) -> "xarray.Dataset":
+        """The Dataset of some variables for a still picture: all rows, or of many those that show their shape."""
+        return self.dataset()[list(names)]
+
+    def _dataset(self, steps: Any, values: Mapping[str, Any]) -> "xarray.Dataset":
+        """A Dataset of these rows."""
         import xarray
 
-        steps, values = self.rows()
         variables = {
             key: (("step", *self.variables[key].dims), value, self.variable_attrs(key)) for key, value in values.items()
         }

@@ -72,10 +72,11 @@ class Announcement:
         self._last, self._state = now, state
         if board not in self._boards:
             self._boards.append(board)
-        store = getattr(getattr(run, "appender", None), "path", None)
+        appender, followed = getattr(run, "appender", None), getattr(run, "place", None)
+        store = getattr(appender, "path", None) or getattr(followed, "target", None)
         content = {
             "name": run.name, "state": state, "step": run.step, "boards": self._boards, "pid": os.getpid(),
-            "born": self._born, "store": str(store.resolve()) if store else "",
+            "born": self._born, "store": str(store.resolve()) if isinstance(store, Path) else "",
         }  # fmt: skip
         draft = self._path.with_suffix(".part")
         draft.write_text(json.dumps(content), encoding="utf-8")

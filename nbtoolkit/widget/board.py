@@ -10,6 +10,7 @@ from uuid import uuid4
 import anywidget
 import traitlets
 
+from nbtoolkit.capture.status import GOING_ON
 from nbtoolkit.widget import bundle, control, messages
 from nbtoolkit.widget.announce import announce
 from nbtoolkit.widget.figures import describe, shape
@@ -34,10 +35,10 @@ class Board(ShownOnce, anywidget.AnyWidget):
     """Live panels of one run.
 
     It reads the run's record and sends what is new; it never writes. `update` is called on the training
-    thread, at a step boundary.
+    thread, at a step boundary, or on the thread that follows another process.
 
     Args:
-        run: a run being watched, finished, or opened from a file.
+        run: a run being watched or followed, finished, or opened from a file.
         names: groups of the record whose panels are open at first; by default a choice of at most eight panels.
     """
 
@@ -68,7 +69,7 @@ class Board(ShownOnce, anywidget.AnyWidget):
         )  # fmt: skip
         self.on_msg(self._on_message)
         self.observe(_remember, "arrangement")
-        if run.state != "watching":
+        if run.state not in GOING_ON:
             self.finish()
 
     def __repr__(self) -> str:

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from nbtoolkit import instruments, panels
 from nbtoolkit.errors import LandscapeError
 from nbtoolkit.panels.look import PALETTE
@@ -142,8 +140,7 @@ def known(columns: Columns) -> tuple[str, ...]:
     on_grid = [name for name, var in columns.variables.items() if panels.pictures_of(var)[0] in ON_A_GRID]
     if not on_grid or not len(columns):
         return ()
-    _, values = columns.rows()
-    return tuple(name for name in on_grid if not (np.isnan(values[name][-1]).all() and np.isnan(values[name]).all()))
+    return tuple(name for name in on_grid if columns.holds(name))
 
 
 def _has_values(panel: Panel) -> bool:

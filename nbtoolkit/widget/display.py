@@ -7,6 +7,7 @@ from typing import Any
 
 from bokeh.model import Model
 
+from nbtoolkit.capture.status import GOING_ON
 from nbtoolkit.widget.board import Board
 from nbtoolkit.widget.drawing import Drawing
 from nbtoolkit.widget.overlaid import FORMS, overlaid
@@ -15,15 +16,16 @@ from nbtoolkit.widget.overlaid import FORMS, overlaid
 def show(*runs: Any, names: Sequence[str] | None = None, labels: Sequence[str] | None = None) -> Board | Drawing:
     """The Board of a run, of several in one picture, or a Bokeh figure, displayed where there is a notebook for it.
 
-    A run being watched is followed live; at its end the Board keeps all that was recorded, and a still picture
+    A run being watched is shown live, as is one of another process that ``open_run(path, follow=True)`` follows, while
+    no cell runs; at its end the Board keeps all that was recorded, and a still picture
     is left beside it for readers that run no scripts. Several runs are overlaid curve by curve: ``show(a, b)``, or by
     label ``show({"sgd": [run, ...], "adam": [run, ...]})``, where of several runs the mean is drawn in its 95 % t
     interval. What is not one number a step (spectra, slices, layers) is shown for one run at a time; layers and
     parameters also here, if ``names`` asks for their instrument.
 
     Args:
-        runs: runs being watched, finished, or opened from a file; lists or a dict of them; or one Bokeh figure, such as
-            ``panels.comparison.figure(None, metrics)``.
+        runs: runs being watched, finished, or opened from a file; lists or a dict of them; one Bokeh figure, such as
+            ``panels.comparison.figure(None, metrics)``; or a sweep, whose picture is drawn anew as its cells come in.
         names: instruments and logged values whose panels are open at first; the others are a click away.
         labels: of several runs, one for each; by default their names.
 
@@ -36,6 +38,8 @@ def show(*runs: Any, names: Sequence[str] | None = None, labels: Sequence[str] |
         if _in_notebook():
             drawing.display()
         return drawing
+    if len(runs) == 1 and hasattr(runs[0], "figure") and hasattr(runs[0], "listeners"):
+        return _show_growing(runs[0])
     if not runs or (len(runs) == 1 and not hasattr(runs[0], "record") and not isinstance(runs[0], (dict, list, tuple))):
         raise TypeError(f"show() got {f'a {type(runs[0]).__name__}' if runs else 'nothing'}; {FORMS}.")
     alone = len(runs) == 1 and hasattr(runs[0], "record") and not labels
@@ -43,9 +47,12 @@ def show(*runs: Any, names: Sequence[str] | None = None, labels: Sequence[str] |
     board = Board(run, names)
     if _in_notebook():
         board.display()
-    if run.state == "watching":
-        run.listeners.append(_follow(board))
+    if run.state in GOING_ON:
+        listener = _follow(board)
+        run.listeners.append(listener)
         run.ears.append(board.listen)
+        if run.state not in GOING_ON:  # it has ended meanwhile, on another thread
+            listener(run)
     elif _in_notebook():
         _display_picture(board)
     return board
@@ -57,7 +64,7 @@ def following(run: Any, names: Sequence[str]) -> Iterator[Board]:
     board = Board(run, names)
     if _in_notebook():
         board.display()
-    ended = run.state != "watching"
+    ended = run.state not in GOING_ON
     listener: Any = (lambda _: board.update()) if ended else _follow(board)
     run.listeners.append(listener)
     if not ended:
@@ -73,12 +80,24 @@ def following(run: Any, names: Sequence[str]) -> Iterator[Board]:
                 _display_picture(board)
 
 
+def _show_growing(shown: Any) -> Drawing:
+    """The figure of what grows, such as a sweep, drawn anew when it tells its listeners."""
+    drawing = Drawing(shown.figure())
+    if _in_notebook():
+        drawing.display()
+    shown.listeners.append(lambda grown: drawing.replace(grown.figure()))
+    drawing.replace(shown.figure())  # what has come in meanwhile
+    return drawing
+
+
 def _follow(board: Board) -> Any:
     """Keep a Board up to date; while its run trains, let its page's messages in."""
 
     def listener(run: Any) -> None:
-        if run.state == "watching" and board.comm is not None:
+        if run.state in GOING_ON and board.comm is not None:
             board.update()
+            return
+        if listener not in run.listeners:
             return
         run.listeners.remove(listener)
         if board.listen in run.ears:

@@ -24,10 +24,17 @@ class Drawing(ShownOnce, anywidget.AnyWidget):
     asset = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, figure: Any) -> None:
-        # Text and not a dict: see `figures.describe`.
-        text = json.dumps(json_item(figure))
-        super().__init__(_esm=bundle.board_js(), drawing=text, asset=shared_asset().model_id)
+        super().__init__(_esm=bundle.board_js(), drawing=_text(figure), asset=shared_asset().model_id)
+
+    def replace(self, figure: Any) -> None:
+        """Draw another figure in its place; a saved notebook has the last one."""
+        if self.comm is not None:  # else it was closed
+            self.drawing = _text(figure)
 
     def __repr__(self) -> str:
         """One line; readers that show no widgets see it."""
         return "<figure>"
+
+
+def _text(figure: Any) -> str:
+    return json.dumps(json_item(figure))  # text and not a dict: see `figures.describe`

@@ -73,10 +73,14 @@ def shape(record: Record) -> tuple:
 
 def part(columns: Columns, names: tuple[str, ...]) -> xarray.Dataset:
     """The Dataset of one panel: its variables, what belongs to them, and the steps of kept copies."""
+    return columns.pictured(_with_companions(columns, names))
+
+
+def _with_companions(columns: Columns, names: tuple[str, ...]) -> list[str]:
     variables = [columns.variables[name] for name in names]
     told = [getattr(var, word) for var in variables for word in COMPANIONS]
     others = [other for other in [*told, *_steps(columns, names)] if other in columns.variables]
-    return columns.dataset()[list(dict.fromkeys([*names, *others]))]
+    return list(dict.fromkeys([*names, *others]))
 
 
 def title(panel: Panel) -> str:
@@ -99,8 +103,7 @@ def panel_id(panel: Panel) -> str:
 def _panel(columns: Columns, module: ModuleType, names: tuple[str, ...]) -> dict[str, Any]:
     kind, var = name_of(module), columns.variables[names[0]]
     sizes = [len(columns.labels[dim]) for dim in var.dims]
-    # No rows are needed for the words.
-    ds = part(columns, names).isel(step=slice(0, 0))
+    ds = columns.words()[_with_companions(columns, names)]
     places = range(math.prod(sizes))[: 1 if module in WHOLE else None]
     lines = [_line(columns, name, place) for name in names for place in places]
     for i, (line, label) in enumerate(zip(lines, module.names(ds) if lines else [], strict=True)):

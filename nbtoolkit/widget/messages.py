@@ -17,6 +17,7 @@ import numpy as np
 
 from nbtoolkit.analysis.curves import minmax
 from nbtoolkit.store.columns import Record
+from nbtoolkit.store.overviews import FEW, leaders
 
 FULL = 20_000  # rows of a curve sent as they are; longer ones are sent as their extremes
 FULL_FIELD = 4_000  # rows of a field sent as they are; of longer ones every second, third ...
@@ -25,7 +26,6 @@ SCREEN = 500
 UPDATE = 20_000  # values of a variable in one update
 COMMANDS = 200  # of the log
 COMMAND = ("step", "what", "text", "old", "new")
-FEW = 8  # columns up to which a variable is drawn as curves
 
 Message = tuple[dict[str, Any], list[Any]]
 Drafts = Mapping[str, tuple[np.ndarray, dict[str, np.ndarray]]]  # step and values of one row, by group
@@ -57,19 +57,20 @@ def reset(
     series: list[dict[str, Any]] = []
     buffers: list[Any] = []
     for name, columns in list(record.blocks.items()):
+        if outlines := getattr(columns, "outlines", None):  # the rows stay in a store
+            sent[name] = len(columns)
+            for plan, steps, values in outlines():
+                kept = thin(steps, values[plan.leader].reshape(len(steps), plan.width))
+                _add(series, buffers, name, steps[kept], {key: array[kept] for key, array in values.items()})
+            continue
         steps, values = columns.rows()
         sent[name] = len(steps)
         if len(steps) <= SCREEN:
             _add(series, buffers, name, steps, values)
             continue
-        # Errors, lines and tasks are kept at the steps of the curve that they are drawn with, fields at those of the
-        # widest: what is drawn together, such as a path on a plane, is of the same rows.
-        beside = {key: (var.error, var.line, var.training) for key, var in columns.variables.items()}
-        leading = {other: key for key, others in beside.items() for other in others}
-        wide = [key for key, array in values.items() if math.prod(array.shape[1:]) > FEW]
-        leading |= dict.fromkeys(wide, max(wide, key=lambda key: values[key].size, default=""))
+        leading = leaders(columns.variables, {key: array.shape[1:] for key, array in values.items()})
         for key, array in values.items():
-            leader = values[leading.get(key, key)]
+            leader = values[leading[key]]
             kept = thin(steps, leader.reshape(len(steps), math.prod(leader.shape[1:])))
             _add(series, buffers, name, steps[kept], {key: array[kept]})
     return _message("reset", seq, status, series, buffers, drafts, told)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import bidirectional
 
 from nbtoolkit.analysis.overlay import Overlay, distinct
-from nbtoolkit.capture.status import Status
+from nbtoolkit.capture.status import GOING_ON, Status
 from nbtoolkit.errors import LandscapeError
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ class OverlaidRuns:
         self._own_notes: list[str] = []
         self._next = 0.0
         for run in self.runs:
-            if run.state == "watching":
+            if run.state in GOING_ON:
                 follow(run, self)
 
     @property
     def state(self) -> str:
         """``watching`` while any run is."""
-        return "watching" if any(run.state == "watching" for run in self.runs) else "finished"
+        return "watching" if any(run.state in GOING_ON for run in self.runs) else "finished"
 
     @property
     def step(self) -> int:
@@ -97,7 +97,7 @@ class OverlaidRuns:
     def hear(self, run: Any) -> None:
         """A run has new rows, or has ended: take them in, seldom enough to cost the training next to nothing."""
         now = perf_counter()
-        if now < self._next and run.state == "watching":
+        if now < self._next and run.state in GOING_ON:
             return
         with self.lock:
             self.record.refresh()
@@ -152,7 +152,7 @@ def follow(run: Any, overlaid: OverlaidRuns) -> None:
         one = reference()
         if one is not None:
             one.hear(run)
-        if one is None or run.state != "watching":
+        if one is None or run.state not in GOING_ON:
             run.listeners.remove(news)
 
     run.listeners.append(news)

@@ -5,7 +5,14 @@ from time import perf_counter
 
 import torch
 
-from tests.claims import connectivity, edge_of_stability, hessian_spectrum, plasticity, stability_gap
+from tests.claims import (
+    connectivity,
+    edge_of_stability,
+    hessian_spectrum,
+    learning_rate_transfer,
+    plasticity,
+    stability_gap,
+)
 from tests.claims.claim import Claim
 
 SEEDS = (0, 1, 2)
@@ -15,6 +22,7 @@ COMPANIONS = {
     "04 connectivity and merging": connectivity,
     "05 stability gap": stability_gap,
     "06 loss of plasticity": plasticity,
+    "sweep: learning rates and widths": learning_rate_transfer,
 }
 
 

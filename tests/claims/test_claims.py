@@ -5,7 +5,14 @@ from math import nan
 
 import pytest
 
-from tests.claims import connectivity, edge_of_stability, hessian_spectrum, plasticity, stability_gap
+from tests.claims import (
+    connectivity,
+    edge_of_stability,
+    hessian_spectrum,
+    learning_rate_transfer,
+    plasticity,
+    stability_gap,
+)
 from tests.claims.claim import Claim
 
 SEED = 0
@@ -16,7 +23,7 @@ SEED = 0
     "claim",
     [
         *edge_of_stability.CLAIMS, *hessian_spectrum.CLAIMS, *connectivity.CLAIMS, *stability_gap.CLAIMS,
-        *plasticity.CLAIMS,
+        *plasticity.CLAIMS, *learning_rate_transfer.CLAIMS,
     ],
     ids=lambda claim: claim.__name__,
 )  # fmt: skip

@@ -80,7 +80,7 @@ def test_float32_stays_orthogonal() -> None:
 def test_rows_that_do_not_fit_together_go_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     spectrum = SPECTRA["no bulk"]
     together = tridiagonal(diagonal(spectrum), start(400, 5), 12)
-    monkeypatch.setattr("nbtoolkit.numerics.lanczos.free_bytes", lambda device: 2 * 12 * 400 * 8)
+    monkeypatch.setattr("nbtoolkit.numerics.subspace.free_bytes", lambda device: 2 * 12 * 400 * 8)
     parts = tridiagonal(diagonal(spectrum), start(400, 5), 12)
     torch.testing.assert_close(together.diagonal, parts.diagonal)
     torch.testing.assert_close(together.beside, parts.beside)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbtoolkit.errors import InstrumentError
@@ -13,6 +13,7 @@ SCALAR = {"loss": Var((), units="nats", long_name="loss")}
 VECTOR = {"norm": Var(("param",), units="1", long_name="norm", scale="log")}
 
 
+@settings(deadline=None)  # the first call imports xarray
 @given(st.lists(st.integers(0, 700), max_size=6))
 def test_blocks_of_any_size_come_back_in_order(sizes: list[int]) -> None:
     columns, total = Columns("loss", SCALAR), 0

@@ -17,7 +17,7 @@ import zarr
 
 import nbtoolkit
 from nbtoolkit.errors import StoreError
-from nbtoolkit.store import files
+from nbtoolkit.store import files, writing
 from nbtoolkit.store.columns import Record
 from nbtoolkit.store.schema import Var
 from tests import problems
@@ -69,7 +69,7 @@ def test_plain_xarray_reads_the_store(tmp_path: Path) -> None:
 
 def test_parameters_that_appear_later_are_appended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = Record()
-    writer = files._Writer(files.create(tmp_path / "r.zarr"))
+    writer = writing.Writer(files.create(tmp_path / "r.zarr"))
     columns = record.group("norm", {"norm": Var(("param",), units="1", long_name="norm")})
     columns.append([0, 1], {"norm": np.ones((2, 1))}, {"param": ["a"]})
     writer.write(record)
@@ -210,7 +210,7 @@ def test_a_path_that_cannot_be_written_is_said(tmp_path: Path, save: bool) -> No
 
 FULL = """
 import resource, signal, sys, warnings, torch, nbtoolkit
-from nbtoolkit.store import files
+from nbtoolkit.store import files, writing
 from tests import problems
 files.WRITE_SECONDS = 0.05
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -250,7 +250,7 @@ def test_a_full_disk_ends_the_store_and_not_the_training(tmp_path: Path) -> None
         (lambda path: watched().save(path) and (path / "zarr.json").write_text('{"zarr_'), "cannot? be read"),
         (lambda path: watched().save(path) and (path / "loss/loss/zarr.json").write_text("{}"), "'loss' .* damaged"),
         (lambda path: watched().save(path) and (path / "loss/loss/c/0").write_bytes(b"xx"), "'loss' .* damaged"),
-        (lambda path: zarr.open_group(path, mode="w", attributes={files.MARK: 99}), "has format 99"),
+        (lambda path: zarr.open_group(path, mode="w", attributes={writing.MARK: 99}), "has format 99"),
     ],
 )
 def test_what_is_no_readable_run_is_said_in_one_line(tmp_path: Path, make: Any, message: str) -> None:

@@ -84,4 +84,5 @@ export function liveOf(run: LiveRun): [uid: string, live: Live] | null {
 }
 
 /** Whether there is a loop that goes on or waits. */
-export const isRunning = (run: { state: string }): boolean => ["watching", "paused"].includes(run.state);
+export const isRunning = (run: { state: string }): boolean =>
+  ["watching", "following", "paused"].includes(run.state);

@@ -1,0 +1,153 @@
+"""Finished cells on disk or behind a URL: whole, harmless, and told from those of another sweep."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nbtoolkit.bridges import kept
+from nbtoolkit.bridges.cells import Cell, Values
+from nbtoolkit.bridges.grid import checked
+from nbtoolkit.bridges.kept import Kept
+from nbtoolkit.errors import StoreError
+
+GRID = checked({"lr": [0.1, 0.01], "name": ["../../x", 'a "b"\n']})
+POINTS = GRID.points()
+CELL = Cell(
+    {
+        "loss": Values(("step",), np.array([3.0, math.nan, math.inf]), {"units": "nat"}),
+        'hostile "name"\n': Values((), np.array(2.5)),
+        "norm": Values(("step", "layer"), np.arange(6.0).reshape(3, 2)),
+    },
+    {"step": [0, 1, 2**53 + 1], "layer": ["a", "é"]},
+    seconds=1.5,
+)
+
+
+def train(lr: float, name: str) -> float:
+    return lr
+
+
+def other(lr: float, name: str) -> float:
+    return lr
+
+
+def same(one: Cell | None, two: Cell) -> bool:
+    assert one is not None
+    np.testing.assert_equal(
+        {name: (v.dims, v.array, v.attrs) for name, v in one.variables.items()},
+        {name: (v.dims, v.array, v.attrs) for name, v in two.variables.items()},
+    )
+    return (one.labels, one.seconds, one.reason) == (two.labels, two.seconds, two.reason)
+
+
+@pytest.mark.parametrize("place", ["folder", "memory://nbtoolkit-sweep/{}/cells"])
+def test_cells_come_back_as_they_were(place: str, tmp_path: Path) -> None:
+    where = place.format(tmp_path.name) if "://" in place else tmp_path / place
+    first = Kept(where, GRID, train)
+    assert first.read(POINTS) == {}
+    first.keep(POINTS[1], CELL)
+    first.keep(POINTS[2], CELL)
+    larger = checked({"name": ["new", *GRID.axes["name"]], "lr": [0.1, 0.01, 1.0]})
+    found = Kept(where, larger, train).read(larger.points())
+    assert [larger.points()[index] for index in found] == [POINTS[2], POINTS[1]]
+    assert all(same(one, CELL) for one in found.values())
+
+
+def test_names_in_a_point_name_no_file_elsewhere(tmp_path: Path) -> None:
+    Kept(tmp_path / "a" / "b", GRID, train).keep(POINTS[0], CELL)
+    files = sorted(path.name for path in (tmp_path / "a" / "b").iterdir())
+    assert files[1:] == ["sweep.json"]
+    assert files[0].removesuffix(".npz").isalnum()
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == files
+
+
+def test_what_is_damaged_is_not_there(tmp_path: Path) -> None:
+    store = Kept(tmp_path / "s", GRID, train)
+    whole = kept.packed(POINTS[0], CELL)
+    assert same(kept.unpacked(whole, POINTS[0]), CELL)
+    assert kept.unpacked(whole, POINTS[1]) is None
+    for cut in range(0, len(whole), 7):
+        assert kept.unpacked(whole[:cut], POINTS[0]) is None
+    for at in range(0, len(whole), 5):  # a changed byte is seen, or changes nothing
+        found = kept.unpacked(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :], POINTS[0])
+        assert found is None or same(found, CELL)
+    store.keep(POINTS[0], CELL)
+    store.keep(POINTS[1], CELL)
+    (file,) = [path for path in (tmp_path / "s").iterdir() if path.name == kept._file(POINTS[0])]
+    file.write_bytes(whole[: len(whole) // 2])
+    assert list(store.read(POINTS)) == [1]
+
+
+def test_nothing_that_is_read_runs(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> Any:
+            return (Path(tmp_path / "sprung").touch, ())
+
+    store = Kept(tmp_path / "s", GRID, train)
+    out = tmp_path / "s" / kept._file(POINTS[0])
+    np.savez(out, head=np.array([Trap()], dtype=object))
+    assert store.read(POINTS) == {}
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_write_that_is_cut_off_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Kept(tmp_path / "s", GRID, train)
+    store.keep(POINTS[0], CELL)
+
+    def failing(*_: Any) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr("os.fsync", failing)
+    with pytest.raises(OSError, match="no room"):
+        store.keep(POINTS[0], Cell({"loss": Values((), np.array(0.0))}))
+    assert same(store.read(POINTS)[0], CELL)
+    assert len(list((tmp_path / "s").iterdir())) == 2
+
+
+def test_the_store_of_another_sweep_is_refused(tmp_path: Path) -> None:
+    Kept(tmp_path / "s", GRID, train)
+    with pytest.raises(StoreError, match=r"holds a sweep over lr, name; this one is over lr\. Choose another store\."):
+        Kept(tmp_path / "s", checked({"lr": [1]}), train)
+    with pytest.raises(StoreError, match=r"holds a sweep of train\(\); this one is of other\(\)\."):
+        Kept(tmp_path / "s", GRID, other)
+    about = json.loads((tmp_path / "s" / "sweep.json").read_text())
+    (tmp_path / "s" / "sweep.json").write_text(json.dumps({**about, "nbtoolkit_sweep": 2}))
+    with pytest.raises(StoreError, match="has format 2; this nbtoolkit knows 1"):
+        Kept(tmp_path / "s", GRID, train)
+
+
+def test_a_function_that_has_changed_is_told(tmp_path: Path) -> None:
+    Kept(tmp_path / "s", GRID, train)
+    Kept(tmp_path / "s", GRID, train)
+
+    def changed(lr: float, name: str) -> float:
+        return 2 * lr
+
+    changed.__name__ = "train"
+    with pytest.warns(UserWarning, match=r"train\(\) has changed since cells were kept in .*; those are taken"):
+        Kept(tmp_path / "s", GRID, changed)
+    Kept(tmp_path / "s", GRID, changed)
+
+
+def test_a_place_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    (tmp_path / "file").touch()
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "sweep.json").write_text("[1]")
+    for place, words in (
+        (tmp_path / "other", "exists and holds no sweep; nothing was changed"),
+        (tmp_path / "file", "exists and holds no sweep; nothing was changed"),
+        (tmp_path / "odd", "exists and holds no sweep; nothing was changed"),
+        (tmp_path / "file" / "below", "cannot be used"),
+        ("nosuch://bucket/x", "cannot be used: Protocol not known: nosuch"),
+    ):
+        with pytest.raises(StoreError) as caught:
+            Kept(place, GRID, train)
+        assert words in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]

@@ -1,0 +1,87 @@
+"""Commands to a training of several processes: each is carried out after the same step in all of them."""
+
+import random
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+import nbtoolkit
+from nbtoolkit.capture import afar, following
+from nbtoolkit.errors import WatchError
+from tests.capture.afar import until
+from tests.ranks.launch import Job
+
+COUNT = 2
+RATES = (0.02, 0.03, 0.01, 0.04)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
+    """What each process says after all kinds of commands, given by one that follows the first process's store."""
+    folder = tmp_path_factory.mktemp("ranks")
+    generator = random.Random(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(following, "FOLLOW_SECONDS", 0.1)
+        patch.setattr(afar, "LOOK_SECONDS", (0.02, 0.02))
+        run = nbtoolkit.open_run(folder / "run.zarr", follow=True)
+        job = Job("commanded.py", COUNT, folder, "ddp")
+        try:
+            with run:
+                until(lambda: run.state == "following" and run.step > 3 and not run.control.deaf, 60)  # type: ignore
+                for rate in RATES:
+                    run.set_lr(rate)
+                    time.sleep(generator.uniform(0, 0.1))
+                run.pause()
+                run.set_lr(0.05)
+                until(lambda: run.status().state == "paused")
+                run.advance(3)
+                run.set_lr(0.06)  # while they make these steps, or after them
+                with pytest.raises(WatchError, match="no step since"):
+                    run.measure("grad_norm")
+                run.resume()
+                run.every("grad_norm", 7)
+                run.pause()
+                run.resume()
+                run.stop()
+                job.done()
+                until(lambda: run.state == "stopped")
+                yield [job.left("told", rank) for rank in range(COUNT)]
+        finally:
+            job.kill()
+
+
+def test_all_were_stopped_after_the_same_step(told: list[dict[str, Any]]) -> None:
+    assert all(one["stopped"] for one in told)
+    assert len({one["step"] for one in told}) == 1
+
+
+def test_every_command_was_carried_out_after_the_same_step_in_all(told: list[dict[str, Any]]) -> None:
+    logs = [[(one["what"], one["step"], one["old"], one["new"]) for one in each["commands"]] for each in told]
+    assert logs[0] == logs[1]
+    assert [what for what, *_ in logs[0]] == [
+        *["lr"] * len(RATES), "pause", "lr", "advance", "lr", "resume", "measure", "every", "pause", "resume", "stop",
+    ]  # fmt: skip
+    assert [new for what, _, _, new in logs[0] if what == "lr"] == [*RATES, 0.05, 0.06]
+
+
+def test_every_step_had_the_same_learning_rate_in_all(told: list[dict[str, Any]]) -> None:
+    assert told[0]["rates"] == told[1]["rates"]
+    changed = [step for step, (a, b) in enumerate(zip(told[0]["rates"], told[0]["rates"][1:], strict=False)) if a != b]
+    assert [step + 1 for step in changed] == sorted(
+        {one["step"] for one in told[0]["commands"] if one["what"] == "lr" and one["old"] != one["new"]}
+    )
+
+
+def test_the_replicas_are_the_same_bit_for_bit(told: list[dict[str, Any]]) -> None:
+    first, second = (one["state"] for one in told)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_nothing_but_their_number_had_to_be_noted(told: list[dict[str, Any]]) -> None:
+    notes = [note for one in told for note in one["notes"]]
+    assert [note for note in notes if f"{COUNT}" not in note] == []
+    assert len(notes) == COUNT
