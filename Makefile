@@ -55,9 +55,10 @@ demo: venv js  ## run the first notebook in a kernel, leave it and its page in b
 lab: venv js  ## open the first notebook in JupyterLab
 	$(BIN)/jupyter lab $(AS_ROOT) $(FIRST_RUN)
 
-# A browser on both cores would slow down what waits for it: its tests come alone.
+# A browser on both cores would slow down what waits for it: its tests come alone. Of the others two at a time run with
+# a thread each.
 test: venv js chromium lint types layers js-test  ## everything that is checked
-	NBTOOLKIT_NO_SKIP=1 $(BIN)/python -m pytest -m "not browser" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 NBTOOLKIT_NO_SKIP=1 $(BIN)/python -m pytest -m "not browser" -n 2 --dist loadfile
 	NBTOOLKIT_NO_SKIP=1 $(BIN)/python -m pytest -m browser
 
 lint: venv

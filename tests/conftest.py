@@ -2,6 +2,7 @@
 
 import os
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,15 @@ def seeds() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def nothing_watched() -> Iterator[None]:
+    """What a test has left watched is let go of, so that the next one meets torch as it is."""
+    yield
+    taps = sys.modules.get("nbtoolkit.capture.taps")
+    for watcher in () if taps is None else (*taps._watchers, *taps._resting):
+        taps.remove(watcher)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -152,13 +152,13 @@ def test_a_store_is_filled_at_once_and_only_what_is_missing_is_run(
     store = tmp_path / "sweep"
     first = map_runs(train, {"lr": [1.0, 2.0], "n": [1, 2]}, client=client, store=store).wait(LONG)
     assert beginnings() == {"1.0_1": 1, "1.0_2": 1, "2.0_1": 1, "2.0_2": 1}
-    assert len(list(store.glob("*.npz"))) == 2
+    assert len(list(store.glob("*.cell"))) == 2
     assert first.status().failed == 2
     wrong.unlink()
     again = map_runs(train, {"n": [1, 2, 3], "lr": [2.0, 1.0]}, client=client, store=store).wait(LONG)
     assert beginnings() == {"1.0_1": 1, "1.0_2": 2, "2.0_1": 1, "2.0_2": 2, "1.0_3": 1, "2.0_3": 1}
     np.testing.assert_array_equal(again.data["value"].values, [[2, 1], [4, 2], [6, 3]])
-    assert len(list(store.glob("*.npz"))) == 6
+    assert len(list(store.glob("*.cell"))) == 6
     done = map_runs(train, {"lr": [1.0], "n": [1, 2]}, store=store, workers=1).wait(LONG)  # without any worker
     assert done.data["value"].values.tolist() == [[1, 2]]
     assert sum(beginnings().values()) == 8

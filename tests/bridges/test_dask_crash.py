@@ -77,7 +77,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Live
     first = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     second = None
     try:
-        until(lambda: len(list((folder / "sweep").glob("*.npz"))) == 4 and all(begun()[str(cell)] for cell in HELD))
+        until(lambda: len(list((folder / "sweep").glob("*.cell"))) == 4 and all(begun()[str(cell)] for cell in HELD))
         first.send_signal(signal.SIGKILL)
         first.wait(LONG)
         before = begun()

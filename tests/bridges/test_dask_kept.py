@@ -1,7 +1,10 @@
 """Finished cells on disk or behind a URL: whole, harmless, and told from those of another sweep."""
 
+import io
 import json
 import math
+import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +64,7 @@ def test_names_in_a_point_name_no_file_elsewhere(tmp_path: Path) -> None:
     Kept(tmp_path / "a" / "b", GRID, train).keep(POINTS[0], CELL)
     files = sorted(path.name for path in (tmp_path / "a" / "b").iterdir())
     assert files[1:] == ["sweep.json"]
-    assert files[0].removesuffix(".npz").isalnum()
+    assert files[0].removesuffix(kept.SUFFIX).isalnum()
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == files
 
 
@@ -82,15 +85,58 @@ def test_what_is_damaged_is_not_there(tmp_path: Path) -> None:
     assert list(store.read(POINTS)) == [1]
 
 
+def forged(**changes: Any) -> bytes:
+    """A cell with another head, whose digest is right."""
+    line, _, numbers = kept.packed(POINTS[0], CELL).partition(b"\n")
+    head = {**json.loads(line), **changes}
+    del head[kept.DIGEST]
+    return json.dumps({**head, kept.DIGEST: kept._digest(head, numbers)}).encode() + b"\n" + numbers
+
+
+SHAPES: list[list[Any]] = [
+    [2**40], [2**32, 2**32], [2**64], [2**40, 0], [-1], [-1, -3], [3.0], [None], ["3"], [True, 3], [], [2], [4], [[3]]
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_head_that_claims_other_shapes_is_not_believed(shape: list[Any]) -> None:
+    values = json.loads(kept.packed(POINTS[0], CELL).partition(b"\n")[0])["values"]
+    loss = values[0]
+    assert loss == ["loss", "f", [3]]
+    assert same(kept.unpacked(forged(values=[loss, *values[1:]]), POINTS[0]), CELL)
+    tracemalloc.start()
+    try:
+        assert kept.unpacked(forged(values=[[*loss[:2], shape], *values[1:]]), POINTS[0]) is None
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_head_that_does_not_fit_its_numbers_is_not_believed() -> None:
+    values = json.loads(kept.packed(POINTS[0], CELL).partition(b"\n")[0])["values"]
+    for changes in (
+        {"values": values[:2], "dims": [["step"], []], "attrs": [{}, {}]},  # numbers are left over
+        {"values": [["loss", "O", [3]], *values[1:]]},
+        {"labels": {"step": [0, 1], "layer": ["a", "é"]}},
+        {"dims": [["step"], ["layer"], ["step", "layer"]]},
+        {"dims": [["step"]]},
+        {"dims": [["other"], [], ["step", "layer"]]},
+        {"attrs": 3},
+    ):
+        assert kept.unpacked(forged(**changes), POINTS[0]) is None
+
+
 def test_nothing_that_is_read_runs(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> Any:
             return (Path(tmp_path / "sprung").touch, ())
 
     store = Kept(tmp_path / "s", GRID, train)
-    out = tmp_path / "s" / kept._file(POINTS[0])
-    np.savez(out, head=np.array([Trap()], dtype=object))
-    assert store.read(POINTS) == {}
+    zipped = io.BytesIO()
+    np.savez(zipped, head=np.array([Trap()], dtype=object))
+    for data in (pickle.dumps(Trap()), zipped.getvalue()):
+        (tmp_path / "s" / kept._file(POINTS[0])).write_bytes(data)
+        assert store.read(POINTS) == {}
     assert not (tmp_path / "sprung").exists()
 
 

@@ -37,7 +37,18 @@ print(nbtoolkit.__file__)
 
 # Imported only where they are known to be there: nbconvert loads its own exporters, a kernel
 # runs in ipykernel and has a comm, a server loads its extensions; traitlets comes with ipywidgets.
-GIVEN = {"nbconvert", "nbformat", "ipykernel", "comm", "traitlets", "tornado", "zmq", "jupyter_core", "jupyter_server"}
+# What others bring: Jupyter, and cloudpickle (of distributed), numcodecs (of zarr), pandas (of xarray).
+GIVEN = {"cloudpickle", "numcodecs", "pandas"} | {
+    "nbconvert",
+    "nbformat",
+    "ipykernel",
+    "comm",
+    "traitlets",
+    "tornado",
+    "zmq",
+    "jupyter_core",
+    "jupyter_server",
+}
 DATA = "nbtoolkit_landscape.data/data/"
 LARGEST = 1_000_000  # bytes
 
@@ -106,15 +117,20 @@ def test_first_run_from_the_wheel_alone(wheel: Path, tmp_path: Path, shell) -> N
 
 def test_every_import_is_a_declared_dependency(root: Path) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    declared = {re.split(r"[<>=]", name)[0].lower() for name in project["dependencies"]}
+    optional = [name for names in project["optional-dependencies"].values() for name in names]
+    declared, extras = (
+        {re.split(r"[<>=]", name)[0].lower() for name in names} for names in (project["dependencies"], optional)
+    )
     imported = {
-        name.split(".")[0].lower()
+        (path.relative_to(root / "nbtoolkit").parts[0], name.split(".")[0].lower())
         for path in (root / "nbtoolkit").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         for name in _imported(node)
-    } - set(sys.stdlib_module_names)
-    assert imported - declared - GIVEN == {"nbtoolkit"}
-    assert declared <= imported
+    }
+    found = {name for _, name in imported} - set(sys.stdlib_module_names)
+    assert found - declared - extras - GIVEN == {"nbtoolkit"}
+    assert declared <= found
+    assert {part for part, name in imported if name in extras} == {"bridges", "store"}  # which has stores at URLs
 
 
 def _imported(node: ast.AST) -> list[str]:

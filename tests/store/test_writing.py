@@ -124,3 +124,19 @@ def test_plain_xarray_reads_a_store_with_overviews(tmp_path) -> None:
     np.testing.assert_array_equal(tree["loss"]["loss"], grown.loss.rows()[1]["loss"])
     kept = zarr.open_group(path, mode="r")[overviews.GROUP]
     assert {name: len(list(group.arrays())) for name, group in kept.groups()} == {"loss": 1, "norm": 1}  # type: ignore[union-attr]
+
+
+def test_an_array_made_before_its_labels_were_known_has_no_file_for_each(tmp_path) -> None:
+    record = Record()
+    columns = record.group("norm", {"norm": Var(("param",), "1", "norm")})
+    root = files.create(tmp_path / "r.zarr")
+    writer = writing.Writer(root)
+    writer.write(record)
+    names = [f"p{i}" for i in range(100)]
+    for step in range(3):
+        columns.append([step], {"norm": np.full((1, 100), float(step))}, {"param": names})
+        writer.write(record)
+    assert zarr.open_array(tmp_path / "r.zarr/norm/norm").nchunks == 1
+    loaded = files.load(tmp_path / "r.zarr").groups["norm"]
+    assert loaded.labels["param"] == names
+    np.testing.assert_array_equal(loaded.rows()[1]["norm"][:, 7], [0, 1, 2])
