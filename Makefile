@@ -81,10 +81,13 @@ chromium:
 		else echo "The browser tests need Chromium: install it (Debian: apt-get install chromium)" \
 			"or set CHROMIUM to its path."; exit 1; fi; }
 
-bench: venv js chromium $(VENV)/.bench  ## cost of watching beside other loggers, of control, findings and the page
+bench: venv js chromium $(VENV)/.bench  ## cost of watching beside other loggers, of control, findings, stores, sweeps and the page
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.control
 	$(BIN)/python -m tests.benchmarks.findings
+	$(BIN)/python -m tests.benchmarks.ddp
+	$(BIN)/python -m tests.benchmarks.store
+	$(BIN)/python -m tests.benchmarks.sweep
 	$(BIN)/python -m tests.benchmarks.page 1
 	$(BIN)/python -m tests.benchmarks.control_page
 

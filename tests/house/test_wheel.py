@@ -38,17 +38,8 @@ print(nbtoolkit.__file__)
 # Imported only where they are known to be there: nbconvert loads its own exporters, a kernel
 # runs in ipykernel and has a comm, a server loads its extensions; traitlets comes with ipywidgets.
 # What others bring: Jupyter, and cloudpickle (of distributed), numcodecs (of zarr), pandas (of xarray).
-GIVEN = {"cloudpickle", "numcodecs", "pandas"} | {
-    "nbconvert",
-    "nbformat",
-    "ipykernel",
-    "comm",
-    "traitlets",
-    "tornado",
-    "zmq",
-    "jupyter_core",
-    "jupyter_server",
-}
+GIVEN = {"cloudpickle", "numcodecs", "pandas", "nbconvert", "nbformat", "ipykernel", "comm", "traitlets", "tornado"}
+GIVEN |= {"zmq", "jupyter_core", "jupyter_server"}
 DATA = "nbtoolkit_landscape.data/data/"
 LARGEST = 1_000_000  # bytes
 
