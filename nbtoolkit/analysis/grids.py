@@ -7,9 +7,14 @@ import numpy as np
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["REASON", "STEP", "chosen", "is_geometric", "numeric", "over_seeds", "positions", "with_axes"]
+__all__ = [
+    "LEFT", "REASON", "STEP", "WAITING", "chosen", "is_geometric", "numeric", "over_seeds", "positions", "waiting",
+    "with_axes",
+]  # fmt: skip
 
 REASON = "reason"  # the variable that says why a cell is NaN
+WAITING = "not run yet"
+LEFT = (WAITING, "cancelled")  # reasons of cells that were never tried
 STEP = "step"
 ALIKE = 1e-6
 FAR = 4.0  # times: two values that are so far apart are geometric
@@ -70,7 +75,17 @@ def with_axes(values: "xarray.DataArray", axes: dict[str, str], whose: str) -> "
 
 def over_seeds(values: "xarray.DataArray", seeds: str) -> "xarray.DataArray":
     """The mean over seeds, NaN where one of them is: a mean of those that survived would flatter."""
-    return values.mean(seeds, skipna=False, keep_attrs=True) if seeds in values.dims else values
+    with np.errstate(invalid="ignore"):  # of what is infinite
+        return values.mean(seeds, skipna=False, keep_attrs=True) if seeds in values.dims else values
+
+
+def waiting(data: Any, values: Any) -> Any:
+    """Which of the values are not there because their cells were not run; of a DataArray nobody knows: none."""
+    missing = ~np.isfinite(values)
+    if REASON not in getattr(data, "data_vars", ()):
+        return missing & False
+    never = data[REASON].isin(LEFT)
+    return missing & never.all([dim for dim in never.dims if dim not in values.dims])
 
 
 def positions(values: Any) -> np.ndarray:

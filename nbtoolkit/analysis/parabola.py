@@ -7,10 +7,12 @@ import numpy as np
 
 from nbtoolkit.analysis.seeds import CONFIDENCE
 
-__all__ = ["EDGE", "NOTHING", "Lowest", "Vertex", "lowest", "vertex"]
+__all__ = ["EDGE", "FAILED", "NOTHING", "NOT_RUN", "Lowest", "Vertex", "lowest", "vertex"]
 
 NOTHING = "nothing is known"
 EDGE = "the best is at the edge of the grid"
+FAILED = "beyond the best nothing is known: those cells failed"
+NOT_RUN = "beyond the best nothing is known: those cells have not run yet"
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,14 @@ class Vertex:
     half: float
 
 
-def lowest(curves: np.ndarray, x: np.ndarray) -> Lowest:
+def lowest(curves: np.ndarray, x: np.ndarray, waiting: np.ndarray | None = None) -> Lowest:
     """The smallest of the means over curves, where all of them are finite.
 
     Args:
         curves: ``(seeds, points)``.
         x: where the points lie, in any order.
+        waiting: ``(seeds, points)``, which of the values that are not there have just not been tried yet; by default
+            none, so that they failed.
     """
     order = np.argsort(x, kind="stable")
     there = np.isfinite(curves).sum(axis=0) == len(curves)
@@ -47,7 +51,11 @@ def lowest(curves: np.ndarray, x: np.ndarray) -> Lowest:
     place = int(curves[:, known].mean(0).argmin())  # the first of equal ones: the one before it is larger
     at = int(known[place])
     if place in (0, len(known) - 1):
-        return Lowest(at, len(known), None, EDGE)
+        rank = {int(one): k for k, one in enumerate(order)}[at]
+        beyond = [*order[:rank]] * (place == 0) + [*order[rank + 1 :]] * (place == len(known) - 1)
+        tried = ~np.isfinite(curves) & (True if waiting is None else ~waiting)
+        why = EDGE if not beyond else FAILED if tried[:, beyond].any() else NOT_RUN
+        return Lowest(at, len(known), None, why)
     before, after = int(known[place - 1]), int(known[place + 1])
     return Lowest(at, len(known), (before, at, after))
 

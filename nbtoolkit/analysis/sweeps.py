@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbtoolkit.analysis.grids import REASON, chosen, is_geometric, numeric, over_seeds, positions, with_axes
+from nbtoolkit.analysis.grids import REASON, chosen, is_geometric, numeric, over_seeds, positions, waiting, with_axes
 from nbtoolkit.analysis.parabola import lowest, vertex
 from nbtoolkit.analysis.seeds import CONFIDENCE, INTERVAL
 from nbtoolkit.store.schema import SCALES
@@ -28,8 +28,9 @@ def optimum(
     log2 where the values of the axis are positive and spaced more evenly there; ``fitted_value`` the height there. With
     seeds the curve is their mean, and ``fitted_low`` and ``fitted_high`` are the ends of the 95 % t interval of the
     vertex, by the delta method over the seeds, each of which went through the whole curve. Where no vertex can be
-    said these are NaN, and ``reason`` says why. ``known`` is the number of points known, ``missing`` that of those
-    that are not: NaN, or where one of the seeds is, which are left out.
+    said these are NaN, and ``reason`` says why: the best is at the edge of the grid, or beyond it all failed, or has
+    not run yet (which the ``reason`` in ``data`` tells apart). ``known`` is the number of points known, ``missing``
+    that of those that are not: NaN, or where one of the seeds is, which are left out.
 
     Args:
         data: of a sweep; its axes are the dims of ``variable``.
@@ -49,9 +50,11 @@ def optimum(
     if scale not in SCALES:
         raise ValueError(f"optimum() got scale={scale!r}; use 'linear' or 'log'.")
     values = with_axes(chosen(data, variable, "optimum()"), {"over": over}, "optimum()")
-    repeated = values if seeds in values.dims else values.expand_dims(seeds)
     others = [dim for dim in values.dims if dim not in (over, seeds)]
-    repeated = repeated.transpose(*others, seeds, over)
+    repeated, not_run = (
+        (one if seeds in one.dims else one.expand_dims(seeds)).transpose(*others, seeds, over)
+        for one in (values, waiting(data, values))
+    )
     labels = values[over].values
     _check_numbers(labels, over)
     x, back = positions(labels), np.exp2 if is_geometric(labels) else np.asarray
@@ -61,7 +64,7 @@ def optimum(
     known, reason = np.zeros(shape, int), np.full(shape, "", object)
     for place in np.ndindex(shape):
         curves = repeated.values[place]
-        low = lowest(-curves if largest else curves, x)
+        low = lowest(-curves if largest else curves, x, not_run.values[place])
         known[place], reason[place] = low.known, low.why
         if low.at is not None:
             found["best"][place], found["best_value"][place] = labels[low.at], curves[:, low.at].mean()
@@ -134,8 +137,8 @@ def lr_transfer(
     ``slope`` is that of the fitted optima (`optimum`) by least squares, with the ends ``slope_low`` and ``slope_high``
     of its 95 % t interval over the widths; ``grid_slope`` that of the best values on the grid. 0: the learning rate
     transfers; -1: it must be halved when the width is doubled. ``same`` says whether the best value on the grid is one
-    and the same at all widths. A width whose best is at the edge of the grid has no fit and is left out of
-    ``slope``; ``known`` is the number of those that are in. NaN where fewer than two are (the interval: three).
+    and the same at all widths. A width whose best has no known neighbour on one side has no fit and is left out
+    of ``slope``; ``known`` is the number of those that are in. NaN where fewer than two are (the interval: three).
 
     Args:
         data: of a sweep.
@@ -181,7 +184,8 @@ def intervals(data: Any, over: str = SEEDS) -> "xarray.Dataset":
     """Mean over seeds of each variable, half the width of its 95 % t interval, and the number of seeds known.
 
     With n values of standard deviation s (over n - 1) the half width ``NAME_interval`` is t(0.975, n - 1) s / sqrt(n).
-    Seeds that are NaN are left out and ``NAME_count`` is the n that are not; of a single one there is no interval.
+    Seeds that are NaN are left out and ``NAME_count`` is the n that are not; of a single one there is no interval, nor
+    where one is infinite.
 
     Args:
         data: of a sweep.
@@ -202,11 +206,13 @@ def intervals(data: Any, over: str = SEEDS) -> "xarray.Dataset":
     for name in fitting:
         values = data[name].astype(float)
         count = values.notnull().sum(over)
-        error = values.std(over, ddof=1, skipna=True) / np.sqrt(count.where(count > 1))
+        with np.errstate(invalid="ignore"):  # of what is infinite
+            mean, spread = values.mean(over), values.std(over, ddof=1, skipna=True)
+        error = spread / np.sqrt(count.where(count > 1))
         half = error * stats.t.ppf(0.5 + CONFIDENCE / 2, np.maximum(count - 1, 1))
         units = {"units": data[name].attrs.get("units", "1")}
         told = {"long_name": f"half of the {CONFIDENCE:.0%} interval over {over}s"}
-        variables[name] = values.mean(over).assign_attrs({**data[name].attrs, "error": f"{name}{INTERVAL}"})
+        variables[name] = mean.assign_attrs({**data[name].attrs, "error": f"{name}{INTERVAL}"})
         variables[f"{name}{INTERVAL}"] = half.assign_attrs({**told, **units})
         variables[f"{name}_count"] = count.assign_attrs({"long_name": f"{over}s known", "units": "1"})
     return xarray.Dataset(variables)

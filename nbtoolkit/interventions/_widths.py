@@ -82,19 +82,19 @@ def _of_module(
     if isinstance(module, LOOKUPS):
         return {"weight": Width(1.0, grown["weight"][1], 1.0)}
     if not isinstance(module, LAYERS + TURNED):
-        return {name: _unknown(path, name, module, ratios) for name, ratios in grown.items()}
+        return {name: _unknown(path, name, module, ratios, tuple(own[name].shape)) for name, ratios in grown.items()}
     first, second = grown["weight"][:2]  # torch draws by the second, also where that is the fan-out
     fan_in, fan_out = (first, second) if isinstance(module, TURNED) else (second, first)
     told = {"weight": Width(fan_in, fan_out, second)}
     return told | {name: Width(1.0, ratios[0], second) for name, ratios in grown.items() if name != "weight"}
 
 
-def _unknown(path: str, name: str, module: nn.Module, ratios: list[float]) -> Width:
-    """Of a parameter whose directions nobody tells: the sizes of a vector, or of a matrix that grows evenly."""
+def _unknown(path: str, name: str, module: nn.Module, ratios: list[float], shape: tuple[int, ...]) -> Width:
+    """Of a parameter whose directions nobody tells: of a vector, of growing rows, of a matrix that grows evenly."""
     grown = [ratio for ratio in ratios if ratio != 1]
     if isinstance(module, nn.MultiheadAttention) and len(ratios) == 2:
         return Width(ratios[1], ratios[0], ratios[1])
-    if len(grown) < 2:
+    if not grown or (len(grown) == 1 and not _is_summed_over(ratios, shape)):
         return Width(1.0, math.prod(grown), 1.0)
     if len(grown) == 2 and grown[0] == grown[1]:
         return Width(grown[0], grown[0], grown[0])
@@ -103,6 +103,13 @@ def _unknown(path: str, name: str, module: nn.Module, ratios: list[float]) -> Wi
         f"mup() cannot tell the fan-in of {_joined(path, name)} ({type(module).__name__}), which is {times} times as "
         "large as in the base; put it into an nn.Linear."
     )
+
+
+def _is_summed_over(ratios: list[float], shape: tuple[int, ...]) -> bool:
+    """Whether the one dim that grows may be summed over, as the first of ``w`` is in ``x @ w``."""
+    at = next(dim for dim, ratio in enumerate(ratios) if ratio != 1) - len(shape)
+    vector = at != -2 and all(size == 1 for dim, size in enumerate(shape, -len(shape)) if dim != at)
+    return at != -1 and not vector
 
 
 def _check_heads(path: str, module: nn.Module, other: nn.Module | None) -> None:

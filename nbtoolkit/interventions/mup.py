@@ -40,10 +40,12 @@ def mup(
     What does not grow stays as it is, so that a model as wide as the base trains as without this, bit for bit. Which
     dims grow is read from the two models. The x of output layers is divided by a hook on them; a weight tied to an
     embedding keeps the embedding's values and learning rate. Of a parameter outside of linear, convolution and
-    embedding layers two dims may grow, both equally. Attention whose heads become wider needs 1 / d in place of
-    1 / sqrt(d): in one's own, ``F.scaled_dot_product_attention(q, k, v, scale=base_d**0.5 / d)``; more heads of one
-    width need nothing. `coordinate_check` shows whether a network was scaled right. Called again with the same base,
-    it returns groups for another optimizer and scales nothing twice.
+    embedding layers the last dim may grow, or the one of a vector, which makes it an input, or two dims equally, which
+    makes it hidden. An output of shape ``(5, w)`` for ``F.linear`` cannot be told from an embedding and is taken for
+    one: put it into an ``nn.Linear``. Attention whose heads become wider needs 1 / d in place of 1 / sqrt(d): in one's
+    own, ``F.scaled_dot_product_attention(q, k, v, scale=base_d**0.5 / d)``; more heads of one width need nothing.
+    `coordinate_check` shows whether a network was scaled right. Called again with the same base, it returns groups for
+    another optimizer and scales nothing twice.
 
     Args:
         model: to be trained; its parameters are scaled in place and its output layers get the hook.

@@ -8,13 +8,13 @@ from bokeh.palettes import Viridis256
 
 from nbtoolkit.analysis.seeds import mean_with_interval
 from nbtoolkit.panels.bands import ends as band_ends
-from nbtoolkit.panels.bands import outline
+from nbtoolkit.panels.bands import outline, reach
+from nbtoolkit.panels.end_names import name_at_ends
 from nbtoolkit.panels.grid_axis import GridAxis
 from nbtoolkit.panels.look import DIRECT_LABELS, FONT, INK, SIZE, colour, dash, named
 
 SHADES = Viridis256[72:222]  # what can be told from a white page and from a dark one
-LABEL = 0.075  # height of a line of words, of a frame
-LETTER, FRAME = 6.5, 460  # pixels: of a letter, and about as wide as a frame is at least
+FRAME = 460  # pixels, about as wide as a frame is at least
 ROOM = 0.06  # above and below curves, of the axis
 DOTS = 30  # up to so many points, each is marked
 
@@ -63,79 +63,37 @@ def draw_family(plot: Any, source: ColumnDataSource, axis: GridAxis, *, scale: s
     if axis.numbers and len(axis.places) > DIRECT_LABELS:
         plot.add_layout(_bar(axis), "right")
     else:
-        _name_at_ends(plot, data, axis, scale, frame)
+        name_at_ends(plot, data, axis, scale, frame)
     return lines
 
 
-def heights(columns: Any, count: int, scale: str) -> tuple[float, float]:
-    """Ends of the y axis: of all lines with a margin, and of their bands as far as these are on it."""
-    every = [np.asarray(columns[f"y{i}"], float) for i in range(count)]
-    known = np.concatenate([np.empty(0), *every])
-    known = known[np.isfinite(known) & ((known > 0) | (scale != "log"))]
-    if not len(known):
+def heights(
+    columns: Any, count: int, scale: str, within: tuple[float, float] | None = None
+) -> tuple[float, float]:  # fmt: skip
+    """Ends of the y axis: of all lines with a margin, and of their bands where these do not flatten them.
+
+    Args:
+        columns: ``y{i}`` and ``error{i}``.
+        count: of the lines.
+        scale: of the axis.
+        within: the smallest and the largest value for which there is to be room; by default all.
+    """
+    y, error = (
+        np.concatenate([np.empty(0), *(np.asarray(columns[f"{key}{i}"], float) for i in range(count))])
+        for key in ("y", "error")
+    )
+    least, most = within or (-np.inf, np.inf)
+    shown = np.isfinite(y) & ((y > 0) | (scale != "log")) & (y >= least) & (y <= most)
+    y, error = y[shown], error[shown]
+    if not len(y):
         return (1e-3, 1.0) if scale == "log" else (0.0, 1.0)
-    low, high = (np.log(known.min()), np.log(known.max())) if scale == "log" else (known.min(), known.max())
+    low, high = (np.log(y.min()), np.log(y.max())) if scale == "log" else (y.min(), y.max())
     room = ROOM * (high - low) or abs(low) * 0.05 or 0.5
     low, high = low - room, high + room
-    return (float(np.exp(low)), float(np.exp(high))) if scale == "log" else (float(low), float(high))
-
-
-def apart(heights: Any, gap: float) -> np.ndarray:
-    """Heights moved so that none is nearer to the next than ``gap``, each as little as that takes."""
-    wanted = np.asarray(heights, float)
-    order = np.argsort(wanted, kind="stable")
-    blocks: list[list[float]] = []  # [sum of (height - place in the block), number]
-    for height in wanted[order]:
-        blocks.append([height, 1])
-        while len(blocks) > 1 and _last(blocks[-2], gap) + gap > blocks[-1][0] / blocks[-1][1]:
-            total, count = blocks.pop()
-            before = blocks[-1]
-            before[0] += total - count * before[1] * gap
-            before[1] += count
-    placed = [total / count + k * gap for total, count in blocks for k in range(int(count))]
-    found = np.empty(len(wanted))
-    found[order] = placed
-    return found
-
-
-def _last(block: list[float], gap: float) -> float:
-    """Height of the uppermost of a block."""
-    return block[0] / block[1] + (block[1] - 1) * gap
-
-
-def _name_at_ends(plot: Any, data: Any, axis: GridAxis, scale: str, frame: float) -> None:
-    """Write what a line is to the right of its last point, no two over each other."""
-    told: dict[str, list[Any]] = {"x": [], "y": [], "text": []}
-    for i, word in enumerate(axis.written):
-        x, y = (np.asarray(data[f"{key}{i}"], float) for key in ("x", "y"))
-        known = np.flatnonzero(np.isfinite(x) & np.isfinite(y) & ((y > 0) | (scale != "log")))
-        if len(known):
-            for key, one in zip(told, (x[known[-1]], y[known[-1]], word), strict=True):
-                told[key].append(one)
-    if not told["x"]:
-        return
-    forth, back = (np.log, np.exp) if scale == "log" else (np.asarray, np.asarray)
-    low, high = forth(plot.y_range.start), forth(plot.y_range.end)
-    told["y"] = back(apart(forth(np.array(told["y"])), LABEL * float(high - low))).tolist()
-    right = max(told["x"])
-    told["x"] = [right] * len(told["x"])
-    top = int(np.argmax(told["y"])) if axis.numbers else None  # the highest says what the numbers are
-    words = [f"{axis.name} {text}" if k == top else text for k, text in enumerate(told["text"])]
-    plot.text(
-        "x",
-        "y",
-        text="text",
-        source=named("ends", {**told, "text": words}),
-        text_color=INK,
-        x_offset=7,
-        text_baseline="middle",
-        text_font_size=SIZE,
-        text_font={"value": FONT},
-    ).glyph.name = "words"  # takes the page's colour
-    longest = max(len(word) for word in words)
-    width = float(plot.x_range.end - plot.x_range.start)
-    share = min(0.45, (LETTER * longest + 14) / frame)
-    plot.x_range.end = max(plot.x_range.end, right + share * width / (1 - share))
+    ends = (float(np.exp(low)), float(np.exp(high))) if scale == "log" else (float(low), float(high))
+    lower, upper = y - np.nan_to_num(error), y + np.nan_to_num(error)
+    lower = lower[(lower > 0) | (scale != "log")]
+    return reach(ends, (float(lower.min()) if lower.size else ends[0], float(upper.max())), scale)
 
 
 def _bar(axis: GridAxis) -> ColorBar:

@@ -9,6 +9,7 @@ from contourpy import LineType, contour_generator
 from nbtoolkit.panels.plane import Plane
 
 MOST = 10  # levels
+SEGMENTS, VALUES = 4, 4  # at least: of a line on a coarse grid, and along its axes
 FACTORS = ((1, 2, 5), (1, 3), (1,))
 BRIGHT = 0.55  # of the colours, from the lowest: above it lines are dark
 LIGHT, DARK = "rgba(255, 255, 255, 0.75)", "rgba(0, 0, 0, 0.5)"
@@ -57,6 +58,33 @@ def isolines(plane: Plane, limits: tuple[float, float], scale: str) -> dict[str,
         drawn["level"].append(level)
         drawn["color"].append(DARK if at - low > BRIGHT * (high - low) else LIGHT)
     return drawn
+
+
+def without_scraps(drawn: dict[str, list[Any]], shape: tuple[int, int]) -> dict[str, list[Any]]:
+    """The isolines of a coarse grid but for short pieces and rings about one point, which tell of nothing but a cell.
+
+    Args:
+        drawn: what `isolines` gives.
+        shape: of the samples; with fewer than four along an axis there is no line at all.
+    """
+    least = min(SEGMENTS, min(shape) - 1)  # a line straight across is never a scrap
+    kept: dict[str, list[Any]] = {key: [] for key in drawn}
+    if min(shape) < VALUES:
+        return kept
+    for xs, ys, *told in zip(*drawn.values(), strict=True):
+        points = np.column_stack([xs, ys])
+        parts = np.split(points, np.flatnonzero(np.isnan(points[:, 0])))
+        parts = [part[~np.isnan(part[:, 0])] for part in parts]
+        long = [part for part in parts if len(part) - 1 >= least + _is_ring(part) * (1 + SEGMENTS - least)]
+        if long:
+            path = np.concatenate([np.vstack([part, [[np.nan, np.nan]]]) for part in long])[:-1]
+            for key, one in zip(kept, (path[:, 0], path[:, 1], *told), strict=True):
+                kept[key].append(one)
+    return kept
+
+
+def _is_ring(part: np.ndarray) -> bool:
+    return len(part) > 1 and bool((part[0] == part[-1]).all())
 
 
 def height_of(values: np.ndarray, scale: str) -> np.ndarray:

@@ -5,18 +5,18 @@ from typing import Any
 import numpy as np
 from bokeh.models import ColumnDataSource, HoverTool
 
-from nbtoolkit.analysis.grids import REASON, chosen, over_seeds, with_axes
+from nbtoolkit.analysis.grids import LEFT, REASON, WAITING, chosen, over_seeds, with_axes
 from nbtoolkit.panels.colours import bar, colours
 from nbtoolkit.panels.grid_axis import draw_axis, grid_axis, headed, number
 from nbtoolkit.panels.heatmap import limits
-from nbtoolkit.panels.isolines import isolines, levels
+from nbtoolkit.panels.isolines import isolines, levels, without_scraps
 from nbtoolkit.panels.look import axis_range, blank_figure, named, unit_label
+from nbtoolkit.panels.near_best import beyond, near_best
 from nbtoolkit.panels.plane import Plane
 
 HEIGHT = 340
 SEEDS = "seed"
 DECADE = 10  # times: positive values so far apart have logarithmic colours
-WAITING, LEFT = "not run yet", ("not run yet", "cancelled")
 NO_VALUE = "it gave no number"
 PAINT = ("fill_color", "line_color")  # the same, so that nothing shows between cells
 SIDES = ("left", "right", "bottom", "top")
@@ -59,12 +59,15 @@ def figure(
 ) -> Any:  # fmt: skip
     """The cells in viridis, hatched where they failed, blank where they have not run.
 
+    The colours follow the values near the best (`near_best`); those far beyond have the last colour, and are counted.
+
     Args:
         source: holds `columns` of ``ds``; None for the numbers of ``ds``.
         ds: of a sweep with two axes, besides that of seeds.
         variable: its name; may be left out where there is one only.
         largest: whether large values are good.
-        scale: of the colours; by default logarithmic where the values are positive and a decade apart.
+        scale: of the colours; by default logarithmic where small values are good and these are positive and a decade
+            apart.
 
     Raises:
         ValueError: there is no such variable, or it has not two axes.
@@ -72,9 +75,7 @@ def figure(
     values, up, right = _plane(ds, variable)
     source = source or ColumnDataSource(columns(ds, variable=variable, largest=largest))
     data: Any = {key: np.asarray(column) for key, column in source.data.items()}
-    known = values.values[np.isfinite(values.values)]
-    apart = known.size and known.min() > 0 and known.max() >= DECADE * known.min()
-    scale = str(scale or ("log" if apart else "linear"))
+    kept, scale = near_best(values.values, apart=DECADE, largest=largest, scale=scale)
     plot = blank_figure(
         right.name, up.name, "linear", name="plot", height=HEIGHT,
         x_range=axis_range("x_range", *map(float, right.edges()[[0, -1]])),
@@ -83,7 +84,7 @@ def figure(
     draw_axis(plot.xaxis[0], right, "x_ticks")
     draw_axis(plot.yaxis[0], up, "y_ticks")
     plot.ygrid.grid_line_color = None
-    ends = limits(values.values, scale)
+    ends = limits(kept, scale)
     mapper = colours(scale, ends)
     finite = np.isfinite(data["value"])
     cells = named("cells", {key: column[finite] for key, column in data.items()})
@@ -95,8 +96,9 @@ def figure(
         *SIDES, source=failed, fill_color="#8A8A8A", fill_alpha=0.25, line_color=None,
         hatch_pattern="right_diagonal_line", hatch_color="#8A8A8A", hatch_alpha=0.9, hatch_scale=8, hatch_weight=1.5,
     )  # fmt: skip
-    between = values.values if up.numbers and right.numbers else np.empty((0, 0))  # names have nothing between them
-    lines = isolines(Plane(right.places, up.places, between), ends, scale)
+    between = np.where(np.isfinite(values.values), np.clip(values.values, *ends), np.nan)  # as it is coloured
+    between = between if up.numbers and right.numbers else np.empty((0, 0))  # names have nothing between them
+    lines = without_scraps(isolines(Plane(right.places, up.places, between), ends, scale), between.shape)
     plot.multi_line("xs", "ys", line_color="color", line_width=1, source=named("isolines", lines))
     _mark(plot, data)
     name, units = str(values.attrs.get("long_name", values.name)), unit_label(values.attrs)
@@ -107,7 +109,7 @@ def figure(
     )
     plot.min_border_right = 60
     plot.add_layout(bar(mapper, scale, units, levels(*ends, scale) or None), "right")
-    headed(plot, name, _told(data, up.name, right.name, largest=largest))
+    headed(plot, name, _told(data, up.name, right.name, ends, largest=largest))
     return plot
 
 
@@ -156,7 +158,7 @@ def _mark(plot: Any, data: Any) -> None:
         plot.scatter("x", "y", source=source, size=11, fill_color=None, line_color=ink, line_width=width)
 
 
-def _told(data: Any, up: str, right: str, *, largest: bool) -> str:
+def _told(data: Any, up: str, right: str, ends: tuple[float, float], *, largest: bool) -> str:
     finite = np.isfinite(data["value"])
     if not finite.any():
         return "nothing has run yet" if not _failed(data).any() else "all cells that ran have failed"
@@ -165,6 +167,7 @@ def _told(data: Any, up: str, right: str, *, largest: bool) -> str:
     told = [f"best {number(float(data['value'][at]))} at {up} {data['y'][at]}, {right} {data['x'][at]}"]
     if len(set(data["x"].tolist())) > 1:
         told.append("ring: best of its column")
+    told += [f"{word} the colours" for word in beyond(data["value"], ends)]
     failed, waiting = int(_failed(data).sum()), int(np.isin(data["why"].astype(str), LEFT).sum())
     told += [f"{failed} failed"] * bool(failed) + [f"{waiting} of {len(finite)} not run yet"] * bool(waiting)
     return "; ".join(told)

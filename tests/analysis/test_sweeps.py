@@ -9,6 +9,7 @@ from scipy import stats
 
 from nbtoolkit import analysis
 from nbtoolkit.analysis.grids import is_geometric, positions
+from nbtoolkit.analysis.parabola import EDGE, FAILED, NOT_RUN
 
 LRS = 2.0 ** np.arange(-9, -2)
 WIDTHS = [64, 256, 1024]
@@ -85,9 +86,28 @@ def test_holes_are_left_out_and_counted() -> None:
     assert float(np.log2(found.fitted[0])) == pytest.approx(-5.3, abs=1e-9)  # the neighbours are -7 and -4 now
     assert found.known.values.tolist() == [6, 4, 0]
     assert found.missing.values.tolist() == [1, 3, 7]
-    assert found.reason.values.tolist() == ["", "the best is at the edge of the grid", "nothing is known"]
+    assert found.reason.values.tolist() == ["", FAILED, "nothing is known"]
     assert (float(found.best[1]), float(found.best[2])) == (2.0**-6, pytest.approx(np.nan, nan_ok=True))
     assert np.isnan(found.fitted[1:]).all()
+
+
+@pytest.mark.parametrize(("loss", "reasons", "why"), [
+    ([3.0, 2.0, 1.0, np.nan, np.nan], None, FAILED), ([3.0, 2.0, 1.0, np.inf, 1.5], None, ""),
+    ([3.0, 2.0, 1.0, np.nan, np.inf], ["", "", "", "not run yet", ""], FAILED),
+    ([3.0, 2.0, 1.0, np.nan, np.nan], ["", "", "", "not run yet", "cancelled"], NOT_RUN),
+    ([3.0, 2.0, 1.0, np.nan, np.nan], ["", "", "", "", "OSError"], FAILED),
+    ([np.nan, 1.0, 2.0, 3.0, np.nan], ["OSError", "", "", "", "not run yet"], FAILED),
+    ([np.nan, 3.0, 2.0, 1.5, 1.0], ["OSError", "", "", "", ""], EDGE),  # what failed lies on the other side
+])  # fmt: skip
+def test_beyond_the_best_it_is_told_what_failed_and_what_has_not_run(loss: list[float], reasons: Any, why: str) -> None:
+    for order in (slice(None), slice(None, None, -1)):
+        data = xarray.Dataset({"loss": ("lr", loss)}, {"lr": LRS[:5]})
+        data = data if reasons is None else data.assign(reason=("lr", np.array(reasons, object)))
+        assert analysis.optimum(data.isel(lr=order)).reason.item() == why
+        seeds = xarray.concat([data.fillna({"loss": 5.0}), data], "seed")  # one of two seeds ran everywhere
+        if reasons is not None:
+            seeds["reason"][0] = ""
+        assert analysis.optimum(seeds.isel(lr=order)).reason.item() == why
 
 
 def test_of_equal_values_the_first_is_the_best() -> None:
@@ -189,6 +209,17 @@ def test_intervals_are_those_of_student() -> None:
     assert np.isnan(found.loss_interval[1, 1])
     assert not np.isnan(found.loss[1, 1])
     assert found.loss.attrs["error"] == "loss_interval"
+
+
+def test_a_seed_that_is_infinite_leaves_no_interval_and_gives_no_warning() -> None:
+    data = seeded(3, 0.1)
+    data["loss"][1, 0, 0] = np.inf
+    data["loss"][:2, 1, 0] = np.array([-np.inf, np.inf])
+    found = analysis.intervals(data)
+    assert float(found.loss[0, 0]) == np.inf
+    assert np.isnan(found.loss_interval[:2, 0]).all()
+    assert np.isnan(found.loss[1, 0])
+    assert np.isfinite(found.loss_interval[2:]).all()
 
 
 @pytest.mark.parametrize(("values", "geometric"), [

@@ -218,9 +218,17 @@ def _sequence(*layers: nn.Module) -> nn.Sequential:
 
 
 class Matrix(nn.Module):
-    def __init__(self, rows: int, columns: int) -> None:
+    def __init__(self, *shape: int) -> None:
         super().__init__()
-        self.matrix = nn.Parameter(torch.ones(rows, columns))
+        self.matrix = nn.Parameter(torch.ones(shape))
+
+
+@pytest.mark.parametrize(("wide", "narrow"), [
+    ((8,), (4,)), ((5, 8), (5, 4)), ((1, 5, 8), (1, 5, 4)), ((8, 1, 1), (4, 1, 1)), ((1, 8, 1, 1), (1, 4, 1, 1)),
+])  # fmt: skip
+def test_vectors_and_growing_rows_outside_of_layers_are_inputs(wide: tuple[int, ...], narrow: tuple[int, ...]) -> None:
+    (group,) = mup(Matrix(*wide), Matrix(*narrow), lr=0.5, optimizer="sgd", init="kept")
+    assert group["lr"] == 1.0
 
 
 @pytest.mark.parametrize(("model", "base", "settings", "words"), [
@@ -229,6 +237,9 @@ class Matrix(nn.Module):
     (nn.Linear(2, 8), nn.Linear(2, 4, bias=False), {}, r"found no bias in the base; base and model must be the same"),
     (nn.Linear(2, 8), nn.Conv1d(2, 4, 1), {}, r"weight with shape \(8, 2\), in the base \(4, 2, 1\)"),
     (nn.LSTM(2, 8), nn.LSTM(2, 4), {}, r"no rule for the model \(LSTM\)"),
+    (Matrix(8, 5), Matrix(4, 5), {}, r"fan-in of matrix \(Matrix\), which is 2 times as large.*into an nn\.Linear"),
+    (Matrix(8, 1), Matrix(4, 1), {}, r"fan-in of matrix \(Matrix\), which is 2 times as large.*into an nn\.Linear"),
+    (Matrix(1, 8, 3, 3), Matrix(1, 4, 3, 3), {}, r"fan-in of matrix"),
     (Matrix(8, 12), Matrix(4, 4), {}, r"fan-in of matrix \(Matrix\), which is 2, 3 times as large"),
     (nn.MultiheadAttention(16, 2), nn.MultiheadAttention(8, 2), {}, r"width 8, 4 in the base.*4 \*\* 0\.5 / 8"),
     (nn.Linear(2, 8), nn.Linear(2, 4), {"lr": -1.0}, r"lr=-1\.0; it must be a finite number above 0"),

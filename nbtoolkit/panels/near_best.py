@@ -1,0 +1,58 @@
+"""The values near the best of a sweep, whose range a picture shows: a diverged cell does not flatten the others."""
+
+from typing import Any
+
+import numpy as np
+
+FAR_OUT = 3.0  # interquartile ranges beyond the quartile: Tukey (1977), Exploratory Data Analysis, section 2D
+DECADE = np.log(10.0)
+
+
+def near_best(
+    values: Any, *, apart: float, largest: bool = False, scale: str | None = None
+) -> tuple[np.ndarray, str]:  # fmt: skip
+    """The finite values but for those far out on the bad side, and the scale on which they are drawn.
+
+    Far out is what lies more than three interquartile ranges beyond the quartile; on a logarithmic scale of the logs,
+    and also what lies three times as far above the median as the best lies below it, as the quartile itself may have
+    diverged, but nothing within ten times the median.
+
+    Args:
+        values: of any shape.
+        apart: positive values so many times apart are drawn on a logarithmic scale.
+        largest: whether large values are good; the scale is linear then.
+        scale: ``"linear"`` or ``"log"``; by default as the values are that are left.
+    """
+    known = np.asarray(values, float)
+    known = known[np.isfinite(known)]
+    if scale is not None:
+        return _within(known, scale, largest), scale
+    kept = _within(known, "linear", largest)
+    if largest or not _spans(kept, apart):
+        return kept, "linear"
+    kept = _within(known, "log", largest)
+    return kept, "log" if _spans(kept, apart) else "linear"
+
+
+def beyond(values: Any, ends: tuple[float, float]) -> list[str]:
+    """In words how many of the finite values lie above and below the ends of what is shown; nothing for none."""
+    known = np.asarray(values, float)
+    known = known[np.isfinite(known)]
+    counts = {"above": int((known > ends[1]).sum()), "below": int((known < ends[0]).sum())}
+    return [f"{count} {word}" for word, count in counts.items() if count]
+
+
+def _within(known: np.ndarray, scale: str, largest: bool) -> np.ndarray:
+    known = known[known > 0] if scale == "log" else known
+    if not known.size:
+        return known
+    height = (np.log(known) if scale == "log" else known) * (-1 if largest else 1)
+    first, median, third = np.quantile(height, [0.25, 0.5, 0.75])
+    fence = third + FAR_OUT * (third - first)
+    if scale == "log":
+        fence = max(min(fence, median + FAR_OUT * (median - height.min())), median + DECADE)
+    return known[(height <= fence) | (first == third and scale != "log")]
+
+
+def _spans(known: np.ndarray, apart: float) -> bool:
+    return bool(known.size and known.min() > 0 and known.max() >= apart * known.min())
