@@ -40,6 +40,9 @@ HERE: dict[str, Any] = {
 IMPORTED = "this script starts processes that import it again; put what starts them under `if __name__ == '__main__':`"
 
 
+NOT_STARTED = "the workers did not start ({}). If it is a script that calls this: {}"
+
+
 def check_not_imported() -> None:
     """Refuse to start processes from a script that is being imported by such a process.
 
@@ -58,13 +61,19 @@ def local(workers: int | None, threads: int, most: int | None = None) -> Iterato
         workers: how many; by default as many as there are cores.
         threads: of torch, of each.
         most: that are of use.
+
+    Raises:
+        LandscapeError: they do not start.
     """
     count = max(1, workers or CPU_COUNT // threads)
     count = count if most is None else min(count, most)
     env = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     with contextlib.ExitStack() as stack:
         with dask.config.set(SETTINGS):
-            cluster = LocalCluster(n_workers=count, env=env, **HERE)
+            try:
+                cluster = LocalCluster(n_workers=count, env=env, **HERE)
+            except RuntimeError as error:  # of Nannies, which cannot say why
+                raise LandscapeError(NOT_STARTED.format(f"{error}".splitlines()[0].rstrip("."), IMPORTED)) from error
         stack.enter_context(cluster)
         yield stack.enter_context(Client(cluster, set_as_default=False))
 
@@ -76,6 +85,8 @@ def carry_out(sweep: Sweep, packed: bytes, given: Client | None, workers: int | 
             own = local(workers, threads, len(sweep.missing))
             with own if given is None else contextlib.nullcontext(given) as client:
                 _hand_out(sweep, client, Job(f"nbtoolkit-{uuid.uuid4().hex}", packed, own=given is None), threads)
+    except LandscapeError as error:
+        sweep.end("failed", str(error))
     except BaseException as error:
         sweep.end("failed", f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".: "))
     else:
@@ -100,9 +111,11 @@ def _hand_out(sweep: Sweep, client: Client, job: Job, threads: int) -> None:
                 future.add_done_callback(came.put)
             with contextlib.suppress(queue.Empty):
                 future = came.get(timeout=LOOK_SECONDS)
-                index, _ = futures.pop(future.key)
-                sweep.take(index, _cell(future))
-                future.release()
+                while True:  # all that are there: the next cell may go to a worker whose result still waits
+                    index, _ = futures.pop(future.key)
+                    sweep.take(index, _cell(future))
+                    future.release()
+                    future = came.get_nowait()
             sweep.tell()
     finally:
         with contextlib.suppress(Exception):  # a cluster that is gone has forgotten all of it

@@ -57,7 +57,9 @@ def map_runs(
         client: of a cluster, which is left open; by default workers are started on this machine and end with the
             sweep. They import a script anew: in one, call this under ``if __name__ == "__main__":``.
         store: a path or an fsspec URL where each finished cell is kept at once; cells that are there are not run
-            again. The grid may have grown; the function and the axes are the same.
+            again. The grid may have grown; the function and the axes are the same, and so is what the function was
+            given beforehand, by `functools.partial` or as attributes. Of its code only the text of ``train`` itself
+            is compared, not of what it calls; where that has changed you are warned, and the cells are taken.
         workers: processes on this machine; by default as many as there are cores.
         threads: of torch, in each worker.
         name: of the sweep; by default that of the function.

@@ -2,8 +2,6 @@
 
 import contextlib
 import hashlib
-import inspect
-import io
 import json
 import os
 import warnings
@@ -13,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nbtoolkit.bridges import functions
 from nbtoolkit.bridges import grid as grids
 from nbtoolkit.bridges.cells import Cell, Values
 from nbtoolkit.bridges.grid import Grid, Point
@@ -21,7 +20,8 @@ from nbtoolkit.errors import StoreError
 MARK = "nbtoolkit_sweep"
 VERSION = 1
 ABOUT = "sweep.json"
-HEAD = "head"  # the array that holds the names of the others
+DIGEST = "sha256"  # of a file's other words and its numbers
+SUFFIX = ".cell"
 CHANGED = (
     "{name}() has changed since cells were kept in {place}; those are taken as they are. For new ones give another "
     "store."
@@ -34,21 +34,26 @@ class Kept:
     Args:
         place: a path or an fsspec URL; made if nothing is there.
         grid: of the sweep; that of an earlier one may have had other values on the same axes.
-        train: whose cells these are.
+        train: whose cells these are. Of its code only the text of itself is compared, not of what it calls: where it
+            has changed, a warning comes as long as there are cells from before.
 
     Raises:
-        StoreError: something else is there, or a sweep of another function or over other axes, or it cannot be used.
+        StoreError: something else is there, or a sweep of another function, of one with other arguments or attributes
+            given beforehand, or over other axes, or it cannot be used.
     """
 
     def __init__(self, place: str | Path, grid: Grid, train: Callable[..., Any]) -> None:
         self._folder = _folder(place)
-        about = {MARK: VERSION, "axes": list(grid.axes), "function": grids.name_of(train), "source": source(train)}
+        about = {
+            MARK: VERSION, "axes": list(grid.axes), "function": grids.name_of(train),
+            "sources": [functions.source(train)], "given": functions.given(train),
+        }  # fmt: skip
         try:
             held = self._folder.read(ABOUT)
             if held is None and not self._folder.is_free():
                 raise StoreError(f"{place} exists and holds no sweep; nothing was changed. Choose another path.")
             if held is not None:
-                self._check(held, about, place)
+                about["sources"] = self._check(held, about, place)
             self._folder.write(ABOUT, json.dumps(about).encode())
         except StoreError:
             raise
@@ -66,10 +71,12 @@ class Kept:
         """Write one cell, all of it or nothing."""
         self._folder.write(_file(point), packed(point, cell))
 
-    def _check(self, held: bytes, about: Mapping[str, Any], place: str | Path) -> None:
+    def _check(self, held: bytes, about: Mapping[str, Any], place: str | Path) -> list[str]:
+        """Refuse what another sweep has kept; returns the sources of which there may be cells."""
         try:
             known = json.loads(held)
             version, axes, function = known[MARK], [str(axis) for axis in known["axes"]], str(known["function"])
+            sources = [str(one) for one in known.get("sources", [])]
         except (ValueError, KeyError, TypeError):
             raise StoreError(f"{place} exists and holds no sweep; nothing was changed. Choose another path.") from None
         if version != VERSION:
@@ -83,50 +90,58 @@ class Kept:
             raise StoreError(
                 f"{place} holds a sweep of {function}(); this one is of {about['function']}(). Choose another store."
             )
-        if known.get("source") != about["source"]:
+        if known.get("given", "") != about["given"]:
+            raise StoreError(
+                f"{place} holds a sweep of {function}() with other arguments or attributes given beforehand. "
+                "Choose another store."
+            )
+        if not any(name.endswith(SUFFIX) for name in self._folder.names()):
+            return about["sources"]
+        if set(sources) != set(about["sources"]):
             warnings.warn(CHANGED.format(name=function, place=place), stacklevel=4)
-
-
-def source(train: Callable[..., Any]) -> str:
-    """A digest of the text of a function, or of its code where there is no text."""
-    function: Any = inspect.unwrap(getattr(train, "func", train))
-    try:
-        text = inspect.getsource(function)
-    except (OSError, TypeError):
-        code = getattr(function, "__code__", None)
-        text = repr((code.co_code, code.co_names, code.co_varnames)) if code else type(function).__qualname__
-    return hashlib.sha256(text.encode()).hexdigest()
+        return list(dict.fromkeys([*sources, *about["sources"]]))
 
 
 def packed(point: Point, cell: Cell) -> bytes:
-    """A cell as the bytes of an npz file."""
-    arrays = {f"v{place}": values.array for place, values in enumerate(cell.variables.values())}
+    """A cell as bytes: a line of JSON, with a digest of all the rest, then the numbers."""
+    from nbtoolkit.capture import parcels  # loads torch: not in every process that imports a script again
+
+    arrays = {name: np.asarray(values.array, np.float64) for name, values in cell.variables.items()}
     head = {
         "point": point,
-        "variables": [[name, values.dims, dict(values.attrs)] for name, values in cell.variables.items()],
+        "values": parcels.told_of(arrays),
+        "dims": [values.dims for values in cell.variables.values()],
+        "attrs": [dict(values.attrs) for values in cell.variables.values()],
         "labels": cell.labels,
         "seconds": cell.seconds,
     }
-    out = io.BytesIO()
-    text = np.frombuffer(json.dumps(head).encode(), np.uint8)
-    np.savez_compressed(out, allow_pickle=False, **{HEAD: text, **arrays})
-    return out.getvalue()
+    numbers = parcels.numbers(arrays.values())
+    return b"\n".join([json.dumps({**head, DIGEST: _digest(head, numbers)}).encode(), numbers])
 
 
 def unpacked(data: bytes, point: Point) -> Cell | None:
     """The cell in the bytes of a file; None where they hold none, or that of another point."""
+    from nbtoolkit.capture import parcels  # loads torch: not in every process that imports a script again
+
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as held:
-            head = json.loads(held[HEAD].tobytes())
-            if grids.key(head["point"]) != grids.key(point):
+        line, _, numbers = data.partition(b"\n")
+        head = json.loads(line)
+        if head.pop(DIGEST) != _digest(head, numbers) or grids.key(head["point"]) != grids.key(point):
+            return None
+        labels = {str(dim): list(names) for dim, names in head["labels"].items()}
+        arrays, rest = parcels.arrays_of(head["values"], numbers)
+        variables: dict[str, Values] = {}
+        for (name, array), dims, attrs in zip(arrays.items(), head["dims"], head["attrs"], strict=True):
+            if array.shape != tuple(len(labels[dim]) for dim in dims):
                 return None
-            variables = {
-                str(name): Values(tuple(map(str, dims)), np.asarray(held[f"v{place}"], np.float64), dict(attrs))
-                for place, (name, dims, attrs) in enumerate(head["variables"])
-            }
-            return Cell(variables, dict(head["labels"]), seconds=float(head["seconds"]))
+            variables[name] = Values(tuple(dims), array.astype(np.float64), dict(attrs))
+        return None if len(rest) else Cell(variables, labels, seconds=float(head["seconds"]))
     except Exception:  # damaged bytes find many ways to fail
         return None
+
+
+def _digest(head: Mapping[str, Any], numbers: bytes) -> str:
+    return hashlib.sha256(json.dumps(head).encode() + numbers).hexdigest()
 
 
 class _Local:
@@ -199,7 +214,7 @@ def _folder(place: str | Path) -> _Local | _Remote:
 
 
 def _file(point: Point) -> str:
-    return f"{grids.key(point)}.npz"
+    return f"{grids.key(point)}{SUFFIX}"
 
 
 def _first_line(error: Exception) -> str:

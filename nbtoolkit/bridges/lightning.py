@@ -12,8 +12,10 @@ from nbtoolkit.bridges._extras import installed
 from nbtoolkit.bridges._fits import Fits
 from nbtoolkit.capture import Run
 from nbtoolkit.capture.status import ended_by
+from nbtoolkit.errors import LandscapeError
 
 HOMES = {"lightning": "lightning.pytorch", "pytorch_lightning": "pytorch_lightning"}
+KEPT = "nbtoolkit.LandscapeCallback"  # in a checkpoint
 
 
 def _bases() -> tuple[type, ...]:
@@ -39,6 +41,7 @@ class LandscapeCallback(*_bases()):
 
     Raises:
         WatchError: `nbtoolkit.watch` has no such option.
+        LandscapeError: at the fit, the Trainer has a second one.
     """
 
     def __init__(self, *, show: bool | Sequence[str] | None = None, **options: Any) -> None:
@@ -57,18 +60,23 @@ class LandscapeCallback(*_bases()):
         """The run of the first optimizer; None before a fit."""
         return self._fits.runs[0] if self._fits.runs else None
 
-    @property
-    def state_key(self) -> str:
-        """Where a checkpoint keeps what this has to say."""
-        return "nbtoolkit.LandscapeCallback"
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """See that no other watches the same optimizers."""
+        count = sum(isinstance(one, LandscapeCallback) for one in trainer.callbacks)
+        if stage == "fit" and count > 1:
+            raise LandscapeError(
+                f"the Trainer has {count} LandscapeCallbacks; expected one: it watches every optimizer of the module. "
+                "Give all options to it."
+            )
 
-    def state_dict(self) -> dict[str, Any]:
-        """The steps of each optimizer."""
-        return {"steps": self._fits.steps}
+    # Not as the state of a callback: of two with the same key Lightning speaks in words of its own, before `setup`.
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Keep the steps of each optimizer."""
+        checkpoint[KEPT] = {"steps": self._fits.steps}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Go on from there in the next fit."""
-        self._restored = [int(step) for step in state_dict.get("steps", ())]
+        self._restored = [int(step) for step in checkpoint.get(KEPT, {}).get("steps", ())]
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin."""

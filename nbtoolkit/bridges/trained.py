@@ -23,6 +23,7 @@ from nbtoolkit.capture.watch import runs_by_optimizer
 from nbtoolkit.numerics import random_states
 
 LONGEST = 500  # characters of a reason
+OURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 
 _jobs: dict[str, bytes] = {}
 _one_at_a_time = threading.Lock()  # what a training draws from is shared by all threads
@@ -111,8 +112,8 @@ def _watched() -> set[Any]:
 
 
 def _where(tb: TracebackType | None) -> str:
-    """The last line of the user's own code."""
-    frames = [frame for frame in traceback.extract_tb(tb) if frame.filename != __file__]
+    """The last line of the user's own code; "" where it was not in it."""
+    frames = [frame for frame in traceback.extract_tb(tb) if not frame.filename.startswith(OURS)]
     if not frames:
         return ""
     own = [frame for frame in frames if frame.filename == frames[0].filename]

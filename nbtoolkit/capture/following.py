@@ -30,6 +30,7 @@ ENDS = ("finished", "stopped", "failed", "interrupted")
 WAITING = "there is no store at {place} yet{why}; as soon as a job writes one, it is shown"
 SILENT = "the writer has written nothing for {seconds:.0f} s{why}; what it wrote is all here"
 AGAIN = "the writer went on after {seconds:.0f} s of silence at step {step}"
+ANOTHER = "another run is written at {place} from now on; the rows of the earlier one are no longer shown"
 LATER = "{name}: the job has heard, but has made no step since in which to measure it; it is measured in the next."
 LOG = "{name} is followed: it is written by its job, and values are logged there."
 
@@ -71,6 +72,7 @@ class Followed(Run):
     def notes(self) -> list[str]:  # type: ignore[override]
         """What the writer has noted, and how it is doing."""
         told = [*self.record.attrs.get("notes", ()), *self._said]
+        told += [] if self._reader is None else self._reader.damaged.values()
         why = f" ({self._trouble.rstrip('.')})" if self._trouble else ""
         if self.state == "waiting":
             told.append(WAITING.format(place=self.place, why=why))
@@ -177,7 +179,10 @@ class Followed(Run):
                 with self.lock:
                     self._reader, self.record, changed = reader, reader.record, True
                 self._since = monotonic()
+            before = self._reader.identity
             changed = self._reader.poll() or changed
+            if before not in (None, self._reader.identity):
+                self._begin_anew()
         except Exception as error:
             self._trouble = str(error) if isinstance(error, StoreError) else self.place.fault(error)
             return False
@@ -185,6 +190,13 @@ class Followed(Run):
         with self.lock:
             self._take()
         return changed
+
+    def _begin_anew(self) -> None:
+        """The store is of another training now."""
+        self.note(ANOTHER.format(place=self.place))
+        self._since = monotonic()
+        if self.state == "lost":
+            self.state = "following"
 
     def _take(self) -> None:
         """What the writer says of the run as a whole."""
@@ -238,7 +250,7 @@ def _opened(place: Place) -> Reader:
     end = monotonic() + BEGIN_SECONDS
     while True:
         try:
-            return Reader(place)
+            return Reader(place, lenient=True)
         except StoreError:
             if monotonic() > end:
                 raise

@@ -2,7 +2,8 @@
 
 import bisect
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,16 +47,16 @@ class Packing:
                 self._sent.append(block.labels)
                 tables[number] = {dim: list(names) for dim, names in block.labels.items()}
             values = {STEPS: np.asarray(block.steps, np.int64), **block.values}
-            arrays += [np.ascontiguousarray(array, KINDS[_kind(array)]) for array in values.values()]
+            arrays += values.values()
             told.append(
                 {
                     "group": block.group, "labels": number, "reason": block.reason,
                     "holes": {key: list(places) for key, places in block.holes.items()},
-                    "values": [[key, _kind(array), list(array.shape)] for key, array in values.items()],
+                    "values": told_of(values),
                 }
             )  # fmt: skip
         head = {"through": parcel.through, "ended": parcel.ended, "tables": tables, "blocks": told}
-        return b"\n".join([json.dumps(head).encode(), b"".join(array.tobytes() for array in arrays)])
+        return b"\n".join([json.dumps(head).encode(), numbers(arrays)])
 
 
 class Unpacking:
@@ -69,18 +70,41 @@ class Unpacking:
         line, _, body = message.partition(b"\n")
         head = json.loads(line)
         self._tables |= {int(number): labels for number, labels in head["tables"].items()}
-        parcel, start = Parcel(head["through"], ended=head["ended"]), 0
+        parcel = Parcel(head["through"], ended=head["ended"])
         for told in head["blocks"]:
-            values: dict[str, np.ndarray] = {}
-            for key, kind, shape in told["values"]:
-                stop = start + 8 * int(np.prod(shape))
-                values[key] = np.frombuffer(body[start:stop], KINDS[kind]).reshape(shape)
-                start = stop
+            values, body = arrays_of(told["values"], body)
             steps = values.pop(STEPS).tolist()
             holes = {key: tuple(places) for key, places in told["holes"].items()}
             labels = self._tables[told["labels"]]
             parcel.blocks.append(Block(told["group"], steps, labels, values, holes, told["reason"]))
         return parcel
+
+
+def told_of(values: Mapping[str, np.ndarray]) -> list[list[Any]]:
+    """What a head says of arrays: name, kind and shape of each."""
+    return [[key, _kind(array), list(array.shape)] for key, array in values.items()]
+
+
+def numbers(arrays: Iterable[np.ndarray]) -> bytes:
+    """The numbers of arrays one after another, little-endian, 8 bytes each."""
+    return b"".join(np.ascontiguousarray(array, KINDS[_kind(array)]).tobytes() for array in arrays)
+
+
+def arrays_of(told: Sequence[Sequence[Any]], body: bytes | memoryview) -> tuple[dict[str, np.ndarray], memoryview]:
+    """The arrays that `told_of` was given, as views of the numbers at the start of ``body``; and what follows them.
+
+    Raises:
+        ValueError: a shape that is none, or one of more numbers than there are.
+    """
+    values: dict[str, np.ndarray] = {}
+    rest = memoryview(body)
+    for key, kind, shape in told:
+        size = 8 * math.prod(shape)
+        if any(length < 0 for length in shape) or size > len(rest):
+            raise ValueError(f"{key!r} has the shape {shape}, but {len(rest)} bytes follow")
+        values[key] = np.frombuffer(rest[:size], KINDS[kind]).reshape(shape)
+        rest = rest[size:]
+    return values, rest
 
 
 def chosen(block: Block, words: Mapping[str, str]) -> Block:

@@ -9,10 +9,13 @@ import zarr
 from nbtoolkit.errors import StoreError
 from nbtoolkit.store import overviews
 from nbtoolkit.store.columns import Record
+from nbtoolkit.store.groups import read_group
 from nbtoolkit.store.places import Place
-from nbtoolkit.store.reading import Reader, read_group
+from nbtoolkit.store.reading import Reader
 from nbtoolkit.store.stored import StoredColumns
 from nbtoolkit.store.writing import UNWRITTEN
+
+LOGGED = "run.log"  # the reference of groups whose rows stand at the number of steps done, not before a step
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class Continued:
 
 def go_on(place: Place, record: Record, step: int) -> Continued:
     """Remove the rows of a store from a step on, and bring what it says of the run into the record.
+
+    Rows of instruments at ``step`` are of the step that is made next, and are removed. What `run.log` has kept at
+    ``step`` was logged after the last step that the checkpoint holds: it stays, and where the run logs again before
+    its first step, both rows are there, the earlier first.
 
     Everything is checked before anything is changed. Rows are cut in ``step`` first: whoever reads meanwhile, or after
     a kill in the middle, finds complete rows only.
@@ -89,8 +96,9 @@ def _of(command: dict[str, Any]) -> float:
 
 
 def _rows_before(group: StoredColumns, step: int) -> int:
-    """Rows before the first of the step or a later one."""
-    later = np.flatnonzero(group.rows()[0] >= step)
+    """Rows before the first that is of a part that was lost."""
+    first = step + 1 if group.attrs.get("reference") == LOGGED else step
+    later = np.flatnonzero(group.rows()[0] >= first)
     return int(later[0]) if len(later) else len(group)
 
 

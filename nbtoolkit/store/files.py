@@ -13,12 +13,13 @@ from typing import Any
 import zarr
 
 from nbtoolkit.errors import StoreError
+from nbtoolkit.store import identity
 from nbtoolkit.store.columns import Record
 from nbtoolkit.store.places import Place
 from nbtoolkit.store.schema import VERSION
 from nbtoolkit.store.writing import MARK, Writer
 
-WRITE_SECONDS = 0.5
+WRITE_SECONDS = 0.8
 URL_SECONDS = 2.0  # between writes where each object costs money and a round trip
 CLOSE_SECONDS = 60.0  # that the end of a run waits for a store
 TRIES = 5  # of a write to a URL, each after twice the time of the last
@@ -55,7 +56,7 @@ def create(where: Where) -> zarr.Group:
         raise StoreError(f"{place} exists already; nothing was changed. Choose another path, or remove it first.")
     try:
         group = place.open_group("w-")
-        group.attrs.update({MARK: VERSION})
+        group.attrs.update({MARK: VERSION, identity.IDENTITY: identity.new()})
     except StoreError:
         raise
     except Exception as error:
@@ -105,9 +106,9 @@ class Appender:
         where: path or URL of the new store.
         record: what grows.
         collect: brings measured rows into the record, taking the run's lock.
-        note: told once if the store gives out; the record in memory goes on.
+        note: told once if the store gives out, or is removed under it; the record in memory goes on.
         step: optimizer steps done before. Above 0 a store that is there is gone on with: its rows from that step on,
-            of a part of the training that was lost, are removed, and it becomes another ``generation``.
+            of a part of the training that was lost, are removed, and it becomes another ``generation``; see `go_on`.
 
     Raises:
         StoreError: the path exists (where ``step`` is 0), holds another run, or cannot be written.
@@ -127,10 +128,13 @@ class Appender:
 
             found = go_on(self.place, record, step)
             note(found.note)
+            self._identity = identity.identity(found.root.attrs)
             self._writer = Writer(found.root, ahead=ahead, held=found.rows, generation=found.generation, live=True)
             self.write()  # by which a follower knows
         else:
-            self._writer = Writer(create(self.place), ahead=ahead, live=True)
+            root = create(self.place)
+            self._identity = identity.identity(root.attrs)
+            self._writer = Writer(root, ahead=ahead, live=True)
         self._thread = threading.Thread(target=self._work, name="nbtoolkit store", daemon=True)
         self._thread.start()
         if not _open:
@@ -142,6 +146,7 @@ class Appender:
         """Write what is new in the record, now."""
         with self._writing:
             try:
+                identity.check(self.place, self._identity)
                 self._writer.write(self._record)
                 self._failures = 0
             except Exception as error:

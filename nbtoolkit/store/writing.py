@@ -16,12 +16,14 @@ import zarr
 
 from nbtoolkit.store import overviews
 from nbtoolkit.store.columns import Columns, Record
+from nbtoolkit.store.identity import IDENTITY
 from nbtoolkit.store.overviews import Plan
+from nbtoolkit.store.quick import put_attributes, quick
 from nbtoolkit.store.schema import DIMS, VERSION
 
 MARK = "nbtoolkit_store"
 HEARTBEAT, ROWS, GENERATION = "heartbeat", "rows", "generation"  # of the root: when written, rows by group, how often
-OWN = (MARK, HEARTBEAT, ROWS, GENERATION)
+OWN = (MARK, IDENTITY, HEARTBEAT, ROWS, GENERATION)
 CHUNK_VALUES = 1 << 14  # 128 kB; as much of each variable is written anew at most when rows come
 OVERVIEW_VALUES = 1 << 13
 OVERVIEW_ROWS = 1024  # before anything is added to an overview: fewer objects are put, and the last rows are few
@@ -52,6 +54,7 @@ class Writer:
         live: bool = False,
     ) -> None:
         self.root, self._ahead, self._live, self._generation = root, ahead, live, generation
+        self._identity = {key: value for key, value in root.attrs.items() if key == IDENTITY}
         self._base = dict(held or {})
         self._written = dict(self._base)
         self._attrs: dict[str, Any] = {}
@@ -77,7 +80,7 @@ class Writer:
                 if key in columns.variables:
                     self._set_attrs(f"{name}/{key}", array, columns.variable_attrs(key))
         own: dict[str, Any] = {MARK: VERSION, ROWS: self._written, GENERATION: self._generation}
-        own |= {HEARTBEAT: time.time()} if self._live else {}
+        own |= self._identity | ({HEARTBEAT: time.time()} if self._live else {})
         self._set_attrs("/", self.root, {**told, **own})
 
     def trim(self) -> None:
@@ -131,11 +134,11 @@ class Writer:
         steps = np.concatenate([np.asarray(arrays.values["step"][start : min(stop, base)]), steps])
         return steps, {key: np.concatenate([old[key], found[key]]) for key in plan.sizes}
 
-    def _set_attrs(self, where: str, node: zarr.Group | zarr.Array, attrs: Mapping[str, Any]) -> None:
+    def _set_attrs(self, where: str, node: Any, attrs: Mapping[str, Any]) -> None:
         told = plain(attrs)
         if self._attrs.get(where) != told:
             if dict(node.attrs) != told:
-                node.attrs.put(told)
+                put_attributes(node, told)
             self._attrs[where] = told
 
 
@@ -145,7 +148,7 @@ class _Arrays:
     def __init__(self, root: zarr.Group, name: str) -> None:
         self.root, self.name = root, name
         self.group = root.require_group(name)
-        self.values: dict[str, zarr.Array] = {}
+        self.values: dict[str, Any] = {}
         self._labels: dict[str, zarr.Array] = {}
         self._told: dict[str, list[Any]] = {}  # labels by dim as they stand in the store
         self._overviews: dict[str, zarr.Array] = {}
@@ -158,11 +161,14 @@ class _Arrays:
 
     def made(
         self, key: str, dims: tuple[str, ...], sizes: tuple[int, ...], attrs: Mapping[str, Any] | None = None
-    ) -> zarr.Array:
+    ) -> Any:
         """An array, as wide as it has to be; what it is of is told as it is made."""
         array = self.values.get(key)
         if array is None:
             array = _found(self.group, key)
+        if array is not None and array.shape[1:] != sizes and not array.shape[0]:
+            del self.group[key]  # made before its labels were known: in its chunks each label would be a file
+            array = None
         if array is None:
             chunks = (chunk_rows(sizes), *(max(1, size) for size in sizes))
             array = self.group.create_array(
@@ -171,7 +177,8 @@ class _Arrays:
             )  # fmt: skip
         if array.shape[1:] != sizes:
             array.resize((array.shape[0], *sizes))
-        self.values[key] = array
+        if self.values.get(key) is not array:
+            self.values[key] = array = quick(array)
         return array
 
     def whole_chunk(self, key: str, start: int, base: int) -> int:
@@ -265,7 +272,7 @@ def labels_of(array: Any) -> list[Any]:
     return [int(item) for item in values] if whole else values
 
 
-def _put(array: zarr.Array, start: int, stop: int, rows: np.ndarray, fill: float, *, ahead: bool) -> None:
+def _put(array: Any, start: int, stop: int, rows: np.ndarray, fill: float, *, ahead: bool) -> None:
     """Write rows, of which those before the new ones fill their chunk; ``ahead`` also those that are to come.
 
     Chunk after chunk: in ``step`` a chunk tells that those before it are there.

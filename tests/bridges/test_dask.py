@@ -79,6 +79,7 @@ def test_the_grid_is_filled_and_what_fails_says_why(client: Client) -> None:
     assert list(failed.columns) == ["kind", "lr", "reason", "where"]
     assert str(failed["where"][0]).startswith("test_dask.py, line ")
     assert str(failed["where"][0]).endswith(", in train")
+    assert failed["where"][failed["kind"] == "returns a string"].tolist() == ["", ""]  # in no line of train
     now = sweep.status()
     assert (now.state, now.cells, now.done, now.failed, now.waiting) == ("finished", 12, 2, 10, 0)
     assert repr(sweep) == "<Sweep 'train': finished, kind (6) x lr (2), 2 of 12 cells, 10 failed>"

@@ -139,3 +139,22 @@ def test_a_worker_that_is_killed_costs_its_own_cell_once(lives: Lives) -> None:
 
 def test_nothing_of_it_is_printed(lives: Lives) -> None:
     assert lives.errors == ""
+
+
+def test_a_script_without_its_guard_is_told_of_it(tmp_path: Path, root: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        "from nbtoolkit.bridges.dask import map_runs\n"
+        "try:\n"
+        "    map_runs(lambda n: n, {'n': [1]}, workers=1).wait()\n"
+        "except Exception as error:\n"
+        "    print(error)\n"
+        "    raise\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=env, timeout=LONG, capture_output=True, text=True
+    )
+    assert ended.returncode == 1
+    said = ended.stdout.splitlines()[-1]
+    assert said.startswith("the sweep '<lambda>' ended early: the workers did not start (")
+    assert said.endswith("put what starts them under `if __name__ == '__main__':`.")

@@ -1,17 +1,24 @@
 """Finished cells on disk or behind a URL: whole, harmless, and told from those of another sweep."""
 
+import copy
 import io
 import json
 import math
+import os
 import pickle
+import subprocess
+import sys
 import tracemalloc
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from nbtoolkit.bridges import kept
+from nbtoolkit.bridges import functions, kept
 from nbtoolkit.bridges.cells import Cell, Values
 from nbtoolkit.bridges.grid import checked
 from nbtoolkit.bridges.kept import Kept
@@ -166,17 +173,86 @@ def test_the_store_of_another_sweep_is_refused(tmp_path: Path) -> None:
         Kept(tmp_path / "s", GRID, train)
 
 
-def test_a_function_that_has_changed_is_told(tmp_path: Path) -> None:
-    Kept(tmp_path / "s", GRID, train)
+def test_a_function_that_has_changed_is_told_as_long_as_there_are_cells_of_before(tmp_path: Path) -> None:
     Kept(tmp_path / "s", GRID, train)
 
     def changed(lr: float, name: str) -> float:
         return 2 * lr
 
     changed.__name__ = "train"
-    with pytest.warns(UserWarning, match=r"train\(\) has changed since cells were kept in .*; those are taken"):
-        Kept(tmp_path / "s", GRID, changed)
-    Kept(tmp_path / "s", GRID, changed)
+    Kept(tmp_path / "s", GRID, changed)  # none was kept
+    Kept(tmp_path / "s", GRID, train).keep(POINTS[0], CELL)
+    Kept(tmp_path / "s", GRID, train)
+    for function in (changed, changed, train):
+        with pytest.warns(UserWarning, match=r"train\(\) has changed since cells were kept in .*; those are taken"):
+            Kept(tmp_path / "s", GRID, function)
+
+
+class Recipe:
+    """A callable object."""
+
+    def __init__(self, **given: Any) -> None:
+        self.given = given
+
+    def __call__(self, lr: float, name: str) -> float:
+        return lr
+
+    def method(self, lr: float, name: str) -> float:
+        return lr
+
+
+def test_what_a_function_was_given_beforehand_tells_it_from_another(tmp_path: Path) -> None:
+    weights = np.arange(5000.0)
+    given = {"opt": "adam", "w": weights, "t": torch.ones(2), "f": other, "s": {1, "a"}, "k": [{"x": 1}]}
+    makers: list[Callable[..., Any]] = [
+        lambda **held: partial(other, **held),
+        lambda **held: Recipe(**held),
+        lambda **held: Recipe(**held).method,
+        lambda **held: partial(Recipe(**held), name="x"),
+    ]
+    differing: list[dict[str, Any]] = [
+        {"opt": "sgd"}, {"w": np.where(weights == 2500, 1.0, weights)}, {"t": torch.tensor([1.0, 1.5])}, {"f": train},
+        {"s": {1, "b"}}, {"more": None}, {"opt": b"adam"}
+    ]  # fmt: skip
+    for number, maker in enumerate(makers):
+        place = tmp_path / str(number)
+        Kept(place, GRID, maker(**given)).keep(POINTS[0], CELL)
+        Kept(place, GRID, maker(**dict(reversed(copy.deepcopy(given).items()))))
+        for change in differing:
+            with pytest.raises(StoreError, match="with other arguments or attributes given beforehand"):
+                Kept(place, GRID, maker(**{**given, **change}))
+    with pytest.raises(StoreError, match="given beforehand"):
+        Kept(tmp_path / "0", GRID, other)
+    assert functions.given(other) == ""
+
+
+def test_the_digest_is_the_same_in_another_process() -> None:
+    script = (
+        "import functools, torch, numpy\nfrom nbtoolkit.bridges import functions\n"
+        "class Thing: pass\n"
+        "def train(**_): pass\n"
+        "thing = Thing(); thing.own, thing.me, thing.plain = {'b', 'a', 'c'}, thing, object()\n"
+        "print(functions.given(functools.partial(train, thing=thing, t=torch.ones(2), n=numpy.ones(3))))"
+    )
+    said = {
+        subprocess.run([sys.executable, "-c", script], env={**os.environ, "PYTHONHASHSEED": seed}, timeout=60,
+                       capture_output=True, text=True, check=True).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(said) == 1
+    assert len(said.pop().strip()) == 64
+
+
+def test_code_without_text_is_told_apart() -> None:
+    code = "def train(n):\n    return [{0} * x for x in n]\nclass Train:\n    def __call__(self):\n        return {0}"
+    spaces: list[dict[str, Any]] = [{} for _ in range(3)]
+    for number, space in zip((2, 2, 3), spaces, strict=True):
+        exec(code.format(number), space)
+    for name in ("train", "Train"):
+        one, two, three = (functions.source(space[name]) for space in spaces)
+        assert one == two != three
+        one, two, three = (functions.source(space["Train"]()) for space in spaces)
+        assert one == two != three
 
 
 def test_a_place_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path) -> None:

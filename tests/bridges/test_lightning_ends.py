@@ -12,7 +12,7 @@ from lightning.pytorch.plugins import MixedPrecision
 import nbtoolkit
 from nbtoolkit import instruments
 from nbtoolkit.bridges.lightning import LandscapeCallback
-from nbtoolkit.errors import StoreError, TrainingStopped
+from nbtoolkit.errors import LandscapeError, StoreError, TrainingStopped
 from tests.bridges import lit
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:lightning")
@@ -131,3 +131,8 @@ def test_optimizers_go_on_each_from_its_own_step(tmp_path: Path) -> None:
     callback = LandscapeCallback()
     lit.fit(lit.Adversaries(), callback, max_epochs=2, ckpt_path=str(tmp_path / "two.ckpt"))
     assert [run["loss"].step.values.tolist() for run in callback.runs] == [list(range(6, 12)), list(range(3, 6))]
+
+
+def test_two_of_them_in_one_trainer_are_refused_in_words() -> None:
+    with pytest.raises(LandscapeError, match="the Trainer has 2 LandscapeCallbacks; expected one"):
+        lit.fit(lit.Lit(), LandscapeCallback(name="a"), LandscapeCallback(name="b"))

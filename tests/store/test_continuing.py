@@ -166,3 +166,37 @@ def test_a_watched_run_goes_on(tmp_path: Path) -> None:
     np.testing.assert_array_equal(run["loss"]["step"], np.arange(80))
     assert run.step == 80
     assert any(note.startswith("went on from step 30; ") for note in run.notes)
+
+
+def test_what_was_logged_after_the_last_step_of_the_checkpoint_stays(where: Any) -> None:
+    steps = np.arange(20)
+    for start in (0, 12):
+        record = Record()
+        logged = record.group("val", {"val": Var((), "1", "val")}, {"reference": "run.log"})
+        told = record.group("task", {"task": Var((), "1", "task")}, {"reference": "run.begin_task"})
+        notes: list[str] = []
+        appender = files.Appender(where, record, lambda: None, notes.append, step=start)
+        first = start + 1 if start != 12 else 12  # it logs at once where it goes on
+        logged.append(steps[first:], {"val": steps[first:] + 100.0 * start})
+        told.append(steps[start:], {"task": steps[start:] / 1.0})
+        appender.close()
+    assert notes == ["went on from step 12; 15 rows of the part that was lost were removed"]
+    kept = Reader(where).record.groups
+    np.testing.assert_array_equal(kept["val"].rows()[0], np.r_[1:13, 12:20])
+    np.testing.assert_array_equal(kept["val"].rows()[1]["val"], np.r_[1.0:13, 1212.0:1220])
+    np.testing.assert_array_equal(kept["task"].rows()[0], steps)
+
+
+def test_a_loss_logged_at_the_checkpoint_is_kept_by_a_watched_run(tmp_path: Path) -> None:
+    from tests import problems
+
+    path = tmp_path / "run.zarr"
+    for step in (0, 12):
+        problem = problems.mlp()
+        with nbtoolkit.watch(problem.model, problem.optimizer, store=path, step=step) as run:
+            for _ in range(4):
+                problem.train(4)
+                run.log(val_loss=float(run.step))
+    kept = nbtoolkit.open_run(path)
+    assert kept["val_loss"]["step"].values.tolist() == [4, 8, 12, 16, 20, 24, 28]
+    np.testing.assert_array_equal(kept["loss"]["step"], np.arange(28))
