@@ -15,7 +15,8 @@ def pause(run: "Run") -> None:
 
     It waits within ``optimizer.step()``, whose work is done. Several optimizers of one loop wait together. Seconds that
     it waits are no part of the run's time. On the thread that trains there must be a Board, or another thread, to let
-    it go on.
+    it go on. In a job of several processes: after a step that all agree on, within about half a second; so is all
+    that is asked for here.
 
     Args:
         run: this one.
@@ -63,7 +64,8 @@ def stop(run: "Run") -> None:
 def set_lr(run: "Run", rate: float, group: int | None = None) -> None:
     """Train on with another learning rate; a schedule goes on from there, in proportion.
 
-    On the thread that trains, between two steps, it is set at once; elsewhere after the step under way.
+    On the thread that trains, between two steps, it is set at once; elsewhere after the step under way. In a job of
+    several processes: after a step that all agree on, within about half a second.
 
     Args:
         run: this one.

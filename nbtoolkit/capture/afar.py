@@ -28,6 +28,7 @@ LONGEST = 1 << 20  # bytes that a job says at once
 TEXT = 2000  # characters of an answer
 FORBIDDEN = "this job takes no commands; it was started without watch(..., commands=True)"
 UNHEARD = "no answer from the job within {seconds:.0f} s; is it running, was it started with commands=True?"
+GONE = "the job has written nothing for {seconds:.0f} s; it may be gone"
 OVER = "{name} is {state}: nobody is there to take a command."
 ENDED = "{name} has ended before {order} could be done"
 BY_NAME = "a job that is followed measures an instrument by its name, with the settings and the probe that it has there"
@@ -161,7 +162,9 @@ class Afar(Control):
         for name, sent in tuple(self._open.items()):
             if sent.heard_at:
                 continue
-            if now - sent.since > ANSWER_SECONDS:
+            if self.run.state == "lost":
+                self._over(name, False, GONE.format(seconds=getattr(self.run, "_silent", now - sent.since)))
+            elif now - sent.since > ANSWER_SECONDS:
                 self._over(name, False, UNHEARD.format(seconds=ANSWER_SECONDS))
             elif now > sent.again and self._commands.place.is_url:
                 sent.again = now + AGAIN_SECONDS

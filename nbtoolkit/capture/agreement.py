@@ -8,19 +8,24 @@ step K, and carries the order out there. A process whose step waits for one that
 most at its promise, so that K lets both go on: no promise waits for a step to end.
 
 A loop that is paused makes no step; there an order is carried out where it is paused, which is after the same step
-everywhere, since the pause was agreed too. Between orders a background thread looks into its box, and nothing else.
+everywhere, since the pause was agreed too. For that no order is announced, to whichever run of this process, before
+all processes have carried out the one before it: a thread makes the steps of several runs, and all wait in one pause.
+Between orders a background thread looks into its box, and nothing else.
 """
 
+import contextlib
 import json
 import threading
-from collections import deque
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from nbtoolkit.capture import commands
+from nbtoolkit.capture.agreed import UNDECIDED, Agreed, End
 from nbtoolkit.capture.orders import Order
-from nbtoolkit.errors import LandscapeError, TrainingStopped, WatchError
+from nbtoolkit.capture.waiting_line import Waiting, WaitingLine
+from nbtoolkit.errors import LandscapeError, WatchError
 
 if TYPE_CHECKING:
     from nbtoolkit.capture.control import Answer
@@ -32,65 +37,17 @@ REST_SECONDS, PER_RANK = 0.25, 1 / 500  # between two looks of a process that no
 LOOK_SECONDS = 0.01  # while something is being agreed
 PROMISE_SECONDS = 30.0  # in which every process promises
 PATIENCE = 2.0  # times that, for those who are told what was decided
+STEP_SECONDS = 30.0  # after which an order that no process has begun, as its run makes no step, lets others go first
 CLOSE_SECONDS = 2.0
-SILENT = "{who} did not answer within {seconds:g} s; nothing was done in any process"
-ENDED = "{who} has ended; nothing was done in any process"
+SILENT = "{who} did not answer within {seconds:g} s"
+ENDED = "{who} has ended"
+NOTHING = "{reason}; nothing was done in any process"
 FIRST = "commands are given in the first process of a job, of which this is process {rank}"
-UNDECIDED = "the first process did not say at which step; nothing was done here"
+DOUBT = "{order}: {reason}, so that not all may have been told; the processes may differ from step {step} on"
+UNBEGUN = "rank 0 could not begin: {reason}"
 NAMED = "in a job of several processes an instrument is asked for by its name, as it stands on the shelf or in the run"
 
-
-class Agreed(Order):
-    """An order that is carried out after the step that is agreed on.
-
-    Args:
-        order: what is wanted.
-        begun: told when it has been carried out here, or has failed: the reason.
-    """
-
-    def __init__(self, order: Order, begun: Callable[[str], None] = lambda reason: None) -> None:
-        self.order, self._begun = order, begun
-        self.waits, self.holds, self.ends = order.waits, order.holds, order.ends  # type: ignore[misc]
-        self.known = threading.Event()
-        self.at: int | None = None
-        self.reason = ""
-        self._started = False
-
-    def __str__(self) -> str:
-        """As one would ask for it."""
-        return str(self.order)
-
-    def decide(self, at: int | None, reason: str = "") -> None:
-        """Let it be done after step ``at``, or not at all."""
-        if not self.known.is_set():
-            self.at, self.reason = at, reason
-            self.known.set()
-
-    def carry_out(self, run: "Run", *, own: bool = False) -> str | None:
-        """Wait until it is decided; None before the step agreed on."""
-        if self._started:  # what is measured within a step
-            return self.order.carry_out(run)
-        self._wait(run)
-        if self.at is None:
-            raise WatchError(f"{self.order}: {self.reason}")
-        if run.step < self.at and not run.control.holding and run.control.pause is None:
-            return None
-        self._started, reason = True, ""
-        try:
-            return self.order.carry_out(run)
-        except TrainingStopped:
-            raise
-        except Exception as error:
-            reason = str(error)
-            raise
-        finally:
-            self._begun(reason)
-
-    def _wait(self, run: "Run") -> None:
-        end = monotonic() + PATIENCE * PROMISE_SECONDS
-        while not self.known.wait(REST_SECONDS):
-            if monotonic() > end or run.state != "watching":
-                self.decide(None, UNDECIDED)
+_line = WaitingLine()
 
 
 class Agreement:
@@ -103,8 +60,7 @@ class Agreement:
 
     def __init__(self, run: "Run", ranks: "Ranks") -> None:
         self._run, self._ranks, self._mail = run, ranks, ranks.mailbox
-        self._asked: deque[tuple[Order, Answer]] = deque()
-        self._bell, self._done = threading.Event(), threading.Event()
+        self._done = threading.Event()
         self._number = 0
         self._agreed: Agreed | None = None
         self._ended: set[int] = set()
@@ -120,27 +76,26 @@ class Agreement:
         if self._ranks.rank:
             raise WatchError(f"{FIRST.format(rank=self._ranks.rank)}.")
         self._check(order)
-        self._asked.append((order, answer))
         queued()
-        self._bell.set()
+        _line.join(Waiting(self, order, answer))
+        if self._done.is_set():  # while this was asked
+            self._refuse()
 
     def withdraw(self, answer: "Answer") -> bool:
         """Take back an order that nobody was told of yet; whether there was one."""
-        for entry in tuple(self._asked):
-            if entry[1] is answer:
-                self._asked.remove(entry)
-                return True
-        return False
+        return bool(_line.withdraw(lambda one: one.by is self and one.answer is answer))
 
     def close(self) -> None:
         """This process makes no more steps: tell the others, and let nothing wait."""
         self._done.set()
-        self._bell.set()
+        _line.ring()
         if self._thread is not threading.current_thread():
             self._thread.join(CLOSE_SECONDS)
-        while self._asked:
-            order, answer = self._asked.popleft()
-            answer(False, f"{self._run.name} has ended before {order} could be done")
+        self._refuse()
+
+    def _refuse(self) -> None:
+        for one in _line.withdraw(lambda one: one.by is self):
+            one.answer(False, f"{self._run.name} has ended before {one.order} could be done")
 
     def _serve(self) -> None:
         try:
@@ -149,58 +104,75 @@ class Agreement:
             self._run.note(f"commands reach the processes no more: {type(error).__name__}: {error}")
             if self._agreed is not None:
                 self._agreed.decide(None, UNDECIDED)
+        finally:
+            self._done.set()
+            self._refuse()
 
     # -- in the first process --------------------------------------------------------------
 
     def _lead(self) -> None:
         others = range(1, self._ranks.count)
         while not self._done.is_set():
-            if self._asked:
-                self._agree(*self._asked.popleft(), others)
-            else:
-                self._bell.wait(REST_SECONDS)
-                self._bell.clear()
+            one = _line.first(self, REST_SECONDS)
+            if one is not None:
+                try:
+                    self._agree(one, others)
+                finally:
+                    _line.leave(one)
         for rank in others:
             self._put(f"{ORDERS}{rank}", end=True)
 
-    def _agree(self, order: Order, answer: "Answer", others: range) -> None:
+    def _agree(self, one: Waiting, others: range) -> None:
+        order, agreed = one.order, Agreed(one.order, PATIENCE * PROMISE_SECONDS)
         self._number += 1
-        agreed = Agreed(order)
         for rank in others:
             self._put(f"{ORDERS}{rank}", n=self._number, order=order.given())
-        promise = self._hand_over(agreed, answer)
+        promise = self._hand_over(agreed, one.answer)
         told, reason = self._answers(PROMISES, others, PROMISE_SECONDS)
-        reasons = [reason, *(str(one["reason"]) for one in told.values() if one.get("reason"))]
+        reasons = [
+            NOTHING.format(reason=reason) if reason else "",
+            *(str(one["reason"]) for one in told.values() if one.get("reason")),
+        ]
         at = max([promise, *(int(one.get("at", 0)) for one in told.values())])
         reason = next(filter(None, reasons), "")
         for rank in others:
             self._put(f"{ORDERS}{rank}", n=self._number, at=None if reason else at, reason=reason)
-        if not reason:  # before the end of this process could take the decision with it
-            self._answers(DECIDED, others, PROMISE_SECONDS)
-        agreed.decide(None if reason else at, reason)
-        if not reason:
-            self._ring()
-            self._finish(others)
+        if reason:
+            agreed.decide(None, reason)
+            return
+        confirmed, unsaid = self._answers(DECIDED, others, PROMISE_SECONDS)  # before this process may end
+        agreed.decide(at)
+        self._ring()
+        if unsaid and not self._done.is_set():
+            self._doubt(DOUBT.format(order=order, reason=unsaid, step=at))
+        self._finish(one, agreed, list(confirmed))
 
-    def _finish(self, others: range) -> None:
-        """Wait until all have carried it out, so that no two orders overtake each other."""
-        told, _ = self._answers(DONE, others, float("inf"))
-        for rank, one in told.items():
-            if one.get("reason"):
-                self._run.note(f"process {rank} could not do what was asked: {one['reason']}")
+    def _doubt(self, text: str) -> None:
+        self._run.note(text)
+        with contextlib.suppress(Warning):  # where warnings are errors, this thread has to go on
+            warnings.warn(f"nbtoolkit: {text}.", stacklevel=2)
+
+    def _finish(self, one: Waiting, agreed: Agreed, others: list[int]) -> None:
+        """Wait until all have carried it out, so that no two orders overlap."""
+        told: dict[int, dict[str, Any]] = {}
+        end = monotonic() + STEP_SECONDS
+        while not (self._done.is_set() or self._mail.lost):
+            self._take(DONE, others, told)
+            if agreed.over.is_set() and not {*others} - told.keys() - self._ended:
+                break
+            if monotonic() > end and not (told or agreed.over.is_set()):
+                _line.leave(one)
+            self._done.wait(LOOK_SECONDS)
+        for rank, said in told.items():
+            if said.get("reason"):
+                self._run.note(f"process {rank} could not do what was asked: {said['reason']}")
 
     def _answers(self, box: str, others: range, limit: float) -> tuple[dict[int, dict[str, Any]], str]:
         """What each process says about the order under way, and the reason if one says nothing."""
         told: dict[int, dict[str, Any]] = {}
         end = monotonic() + limit
         while True:
-            for rank in others:
-                for message in self._mail.take(box, rank):
-                    one = json.loads(message)
-                    if one.get("end"):
-                        self._ended.add(rank)
-                    elif one.get("n") == self._number:
-                        told[rank] = one
+            self._take(box, others, told)
             missing = [rank for rank in others if rank not in told and rank not in self._ended]
             gone = sorted(self._ended - told.keys())
             if not missing or self._mail.lost or self._done.is_set() or monotonic() > end:
@@ -211,6 +183,16 @@ class Agreement:
         if gone or self._done.is_set():
             return told, ENDED.format(who=_who(gone) if gone else "the first process")
         return told, SILENT.format(who=_who(missing), seconds=limit) if missing else ""
+
+    def _take(self, box: str, others: Iterable[int], told: dict[int, dict[str, Any]]) -> None:
+        """Take what the processes have said about the order under way."""
+        for rank in others:
+            for message in self._mail.take(box, rank):
+                one = json.loads(message)
+                if one.get("end"):
+                    self._ended.add(rank)
+                elif one.get("n") == self._number:
+                    told[rank] = one
 
     # -- in the others ---------------------------------------------------------------------
 
@@ -227,8 +209,11 @@ class Agreement:
 
     def _hear(self, message: dict[str, Any]) -> None:
         if message.get("end"):
+            if message.get("unbegun"):
+                self._run.note(message["unbegun"])
+                self._run.control.orders.append((End(), lambda *_: None))
             if self._agreed is not None:
-                self._agreed.decide(None, ENDED.format(who="the first process"))
+                self._agreed.decide(None, NOTHING.format(reason=ENDED.format(who="the first process")))
             self._done.set()
         elif "order" in message:
             self._begin(message)
@@ -247,7 +232,9 @@ class Agreement:
         except LandscapeError as error:
             self._put(PROMISES, n=number, reason=f"process {self._ranks.rank}: {error}")
             return
-        self._agreed = Agreed(order, lambda reason: self._put(DONE, n=number, reason=reason))
+        self._agreed = Agreed(
+            order, PATIENCE * PROMISE_SECONDS, lambda reason: self._put(DONE, n=number, reason=reason)
+        )
 
         def answer(done: bool, text: str) -> None:
             if not done:
@@ -280,6 +267,16 @@ class Agreement:
 
         if getattr(order, "loop", None) is not None or asking.found(self._run, instrument.name) is not instrument:
             raise WatchError(f"{order}: {NAMED}.")
+
+
+def unbegun(ranks: "Ranks | None", error: BaseException) -> None:
+    """The first process does not watch after all: tell the others, which would watch for nobody."""
+    if ranks is None or not ranks.writes:
+        return
+    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    for rank in range(1, ranks.count):
+        message = {"end": True, "unbegun": UNBEGUN.format(reason=reason)}
+        ranks.mailbox.put(f"{ORDERS}{rank}", json.dumps(message).encode())
 
 
 def _who(ranks: list[int]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from nbtoolkit.capture import commands, controls
-from nbtoolkit.capture.agreement import Agreement
+from nbtoolkit.capture.agreement import Agreement, unbegun
 from nbtoolkit.capture.lines import Lines
 from nbtoolkit.errors import StoreError, WatchError
 from nbtoolkit.store.places import Place
@@ -51,7 +51,8 @@ def begin(run: "Run", store: Any = None) -> None:
         return
     try:
         run.control.listening = Listening(run, Place(store))
-    except StoreError:
+    except StoreError as error:
+        unbegun(ranks, error)  # before the run says that it has ended
         run.detach("failed")
         raise
 

@@ -16,9 +16,12 @@ from nbtoolkit.errors import WatchError
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup, Store
 
+    from nbtoolkit.capture.alike import Terms
+
 MEET_SECONDS = 60.0  # that one process waits for the others before anything that needs them all
 LOOK_SECONDS = (0.001, 0.05)  # between two looks whether they have come: at first, and at most
 GO = "go"
+TERMS, DIFFERS = "terms", "differs"
 ATTEMPTS = "attempts"  # to come together for a watch, of those that are decided
 TOGETHER = "the values are those of {count} processes that train together"
 OTHER = "this is {place}: what is measured here is its own part; process 0 keeps what belongs to all"
@@ -153,9 +156,13 @@ class Found:
         ranks: those that train together; None where this one trains alone, as far as is known.
         writes: whether this process may write the store.
         notes: what deserves attention, in words.
+        differs: between what the processes are to measure together, as `Terms` tells it; empty if nothing does.
     """
 
-    def __init__(self, ranks: Ranks | None = None, *, writes: bool = True, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, ranks: Ranks | None = None, *, writes: bool = True, notes: Sequence[str] = (), differs: str = ""
+    ) -> None:
+        self.differs = differs
         self.ranks, self.writes, self.notes = ranks, writes, list(notes)
         if ranks is not None:
             self.notes.append(TOGETHER.format(count=ranks.count) if ranks.writes else OTHER.format(place=ranks.place))
@@ -176,8 +183,8 @@ def together(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> Ranks | N
     return find(optimizer, models).ranks
 
 
-def find(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> Found:
-    """Meet the processes that train these models together, if there are any; see `together`."""
+def find(optimizer: Optimizer, models: Mapping[str, nn.Module], terms: "Terms | None" = None) -> Found:
+    """Meet the processes that train these models together, if there are any, with their terms; see `together`."""
     dist = torch.distributed
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() < 2:
         return Found()
@@ -190,7 +197,15 @@ def find(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> Found:
         store = connection(job, "watch")
         number = int(_text(store.get(ATTEMPTS))) if store.check([ATTEMPTS]) else 0
         ranks = Ranks(rank, count, dist.PrefixStore(f"{number}", store), sharded=shards.sharded(optimizer))
-        ranks.meet("watch", deciding=lambda: store.set(ATTEMPTS, f"{number + 1}"))
+        own = ranks._store
+        own.set(f"{TERMS}/{rank}", "" if terms is None else terms.told(ranks))
+
+        def decide() -> None:
+            store.set(ATTEMPTS, f"{number + 1}")
+            _compare(own, count)
+
+        ranks.meet("watch", deciding=decide)
+        differs = _text(own.get(DIFFERS))
         ranks.group, ranks.job = _whole_group(dist), job
     except (WatchError, RuntimeError) as error:
         text = (
@@ -199,7 +214,17 @@ def find(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> Found:
         )
         warnings.warn(f"nbtoolkit: {text}.", stacklevel=5)
         return Found(writes=rank == 0, notes=[text])
-    return Found(ranks, writes=ranks.writes)
+    return Found(ranks, writes=ranks.writes, differs=differs)
+
+
+def _compare(store: "Store", count: int) -> None:
+    """Let all know what differs between their terms, if all have told them."""
+    from nbtoolkit.capture import alike
+
+    keys = [f"{TERMS}/{rank}" for rank in range(count)]
+    if store.check(keys):
+        told = [_text(store.get(key)) for key in keys]
+        store.set(DIFFERS, alike.compared(told) if all(told) else "")
 
 
 def _whole_group(dist: Any) -> "ProcessGroup":

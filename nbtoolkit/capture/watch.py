@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from nbtoolkit.capture import checks, listening, losses, names, ranks, shards, taps
+from nbtoolkit.capture import agreement, alike, checks, listening, losses, names, ranks, shards, taps
 from nbtoolkit.capture.exchange import Exchange
 from nbtoolkit.capture.once import Subject
 from nbtoolkit.capture.run import Run
@@ -114,35 +114,41 @@ def begin(
     loop = subject.loop()
     if tasks is not None:
         checks.labels(loop)
-    found = ranks.find(optimizer, models)
-    subject.ranks = loop.ranks = found.ranks
-    earlier = watching(optimizer)
-    run = Run(name, Record(facts | found.facts), chosen, state="watching")
-    if store is not None and found.writes:
-        from nbtoolkit.store.files import Appender
+    terms = alike.Terms(chosen, probe=loop.probe is not None, budget=budget)
+    found = ranks.find(optimizer, models, terms)
+    try:
+        chosen = terms.kept(found)
+        subject.ranks = loop.ranks = found.ranks
+        earlier = watching(optimizer)
+        run = Run(name, Record(facts | found.facts), chosen, state="watching")
+        if store is not None and found.writes:
+            from nbtoolkit.store.files import Appender
 
-        run.appender = Appender(store, run.record, run.collect, run.note, step)
-    if earlier is not None:
-        earlier.detach()
-        run.note(f"this optimizer was already watched by {earlier.name!r}, which ended at step {earlier.step}")
-        warnings.warn(
-            f"nbtoolkit: {earlier.name!r} was watching this optimizer; it now ends with what it has measured.",
-            stacklevel=3,
-        )
-    run.subject, run.ranks = subject, found.ranks
-    if found.ranks is not None:
-        run.exchange = Exchange(run, found.ranks)
-    for text in found.notes:
-        run.note(text)
-    run.steps = Steps(run, loop, Schedule(chosen, loop, budget, run.draft, subject.memories))
-    if step:
-        run.steps.schedule.go_on_from(step)
-        if later := checks.from_later(chosen, step):
-            run.note(later)
-    run.steps.attach()
-    runs_by_optimizer[optimizer] = weakref.ref(run)
-    listening.begin(run, store if commands else None)
-    return run
+            run.appender = Appender(store, run.record, run.collect, run.note, step)
+        if earlier is not None:
+            earlier.detach()
+            run.note(f"this optimizer was already watched by {earlier.name!r}, which ended at step {earlier.step}")
+            warnings.warn(
+                f"nbtoolkit: {earlier.name!r} was watching this optimizer; it now ends with what it has measured.",
+                stacklevel=3,
+            )
+        run.subject, run.ranks = subject, found.ranks
+        if found.ranks is not None:
+            run.exchange = Exchange(run, found.ranks)
+        for text in found.notes:
+            run.note(text)
+        run.steps = Steps(run, loop, Schedule(chosen, loop, budget, run.draft, subject.memories))
+        if step:
+            run.steps.schedule.go_on_from(step)
+            if later := checks.from_later(chosen, step):
+                run.note(later)
+        run.steps.attach()
+        runs_by_optimizer[optimizer] = weakref.ref(run)
+        listening.begin(run, store if commands else None)
+        return run
+    except BaseException as error:
+        agreement.unbegun(found.ranks, error)
+        raise
 
 
 def watching(optimizer: Optimizer) -> Run | None:

@@ -3,7 +3,8 @@
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,6 +39,8 @@ class Process:
         self.run.control = Control(self.run)
         self.held: list[int] = []
         self.ended = False
+        self.goes = threading.Event()
+        self.goes.set()
         self._rank, self._together = rank, together
         self._generator = random.Random(rank)
         ranks: Any = SimpleNamespace(rank=rank, count=COUNT, mailbox=Mailbox(store, rank))
@@ -49,6 +52,7 @@ class Process:
         control = self.run.control
         while not self.ended:
             time.sleep(self._generator.uniform(0, 0.002))
+            self.goes.wait(10)
             try:
                 self._together.wait(10)
             except threading.BrokenBarrierError:
@@ -96,6 +100,15 @@ class Job:
         until(lambda: len(self.answers) > before)
         return self.answers[-1]
 
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Nobody makes a step."""
+        for one in self.processes:
+            one.goes.clear()
+        yield
+        for one in self.processes:
+            one.goes.set()
+
     def steps(self) -> list[int]:
         return [one.run.step for one in self.processes]
 
@@ -129,6 +142,36 @@ def test_without_an_answer_of_one_nothing_is_done_anywhere(monkeypatch: pytest.M
         until(lambda: min(job.steps()) > before + 5)
         assert [one.held for one in job.processes] == [[]] * COUNT
         assert ["nothing was done" in " ".join(one.run.notes) for one in job.processes] == [False, True, False, True]
+
+
+def test_what_one_may_not_have_been_told_of_is_said(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(agreement, "PROMISE_SECONDS", 0.3)
+    take = Mailbox.take
+    deaf = lambda self, box, rank: [] if (box, rank) == (agreement.DECIDED, 2) else take(self, box, rank)  # noqa: E731
+    with Job() as job:
+        monkeypatch.setattr(Mailbox, "take", deaf)
+        done, _ = job.ask()
+        (note,) = until(lambda: job.processes[0].run.notes)
+        assert done
+        assert note.startswith("pause: process 2 did not answer within 0.3 s, so that not all may have been told; ")
+        assert note.endswith(f"the processes may differ from step {job.processes[0].held[0]} on")
+        until(lambda: len(recwarn) == 1)
+        assert job.ask()[0]  # the next one is not kept waiting
+
+
+def test_an_order_that_no_step_carries_out_lets_other_runs_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "STEP_SECONDS", 0.2)
+    with Job() as idle, Job() as job:
+        with idle.resting():
+            leader = idle.processes[0].agreement
+            assert leader is not None
+            leader.ask(Hold(), lambda *told: idle.answers.append(told), lambda: None)
+            assert job.ask()[0]
+            assert idle.answers == []
+        until(lambda: idle.answers)
+        until(lambda: all(len(one.held) == 1 for one in (*idle.processes, *job.processes)))
 
 
 def test_one_that_has_ended_says_so() -> None:

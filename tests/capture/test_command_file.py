@@ -187,6 +187,18 @@ def test_a_job_that_does_not_answer_is_said_not_to(
         followed.pause()
 
 
+def test_a_job_that_is_lost_while_it_is_asked_keeps_nobody_waiting(
+    watched: Watched, followed: following.Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening.Listening, "_listen", lambda self: None)
+    monkeypatch.setattr(afar, "ANSWER_SECONDS", 1e6)
+    monkeypatch.setattr(following, "SILENT_SECONDS", 0.3)
+    monkeypatch.setattr(type(watched.run.appender), "write", lambda self: None)
+    followed.state = "following"
+    with pytest.raises(WatchError, match=r"the job has written nothing for \d+ s; it may be gone"):
+        followed.pause()
+
+
 def test_a_job_that_allows_nothing_is_not_asked(tmp_path: Path) -> None:
     other = Watched(tmp_path, commands=False)
     with other.run:

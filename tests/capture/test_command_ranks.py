@@ -12,6 +12,7 @@ import nbtoolkit
 from nbtoolkit.capture import afar, following
 from nbtoolkit.errors import WatchError
 from tests.capture.afar import until
+from tests.ranks.commanded import ROUNDS
 from tests.ranks.launch import Job
 
 COUNT = 2
@@ -19,8 +20,8 @@ RATES = (0.02, 0.03, 0.01, 0.04)
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
-    """What each process says after all kinds of commands, given by one that follows the first process's store."""
+def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
+    """Processes that were given all kinds of commands, by one that follows the first process's store."""
     folder = tmp_path_factory.mktemp("ranks")
     generator = random.Random(0)
     with pytest.MonkeyPatch.context() as patch:
@@ -48,9 +49,15 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, An
                 run.stop()
                 job.done()
                 until(lambda: run.state == "stopped")
-                yield [job.left("told", rank) for rank in range(COUNT)]
+                yield job
         finally:
             job.kill()
+
+
+@pytest.fixture(scope="module")
+def told(job: Job) -> list[dict[str, Any]]:
+    """What each process says after that."""
+    return [job.left("told", rank) for rank in range(COUNT)]
 
 
 def test_all_were_stopped_after_the_same_step(told: list[dict[str, Any]]) -> None:
@@ -85,3 +92,16 @@ def test_nothing_but_their_number_had_to_be_noted(told: list[dict[str, Any]]) ->
     notes = [note for one in told for note in one["notes"]]
     assert [note for note in notes if f"{COUNT}" not in note] == []
     assert len(notes) == COUNT
+
+
+def test_orders_to_two_runs_of_one_loop_mean_the_same_in_all(job: Job) -> None:
+    first, second = (job.left("crossed", rank) for rank in range(COUNT))
+    logs = [
+        [[(entry["what"], entry["step"], entry["new"]) for entry in log] for log in one["commands"]]
+        for one in (first, second)
+    ]
+    assert logs[0] == logs[1]
+    assert [what for what, *_ in logs[0][0]] == ["lr"] * ROUNDS + ["stop"]
+    assert [what for what, *_ in logs[0][1]] == ["pause", "resume"] * ROUNDS
+    assert all(torch.equal(first["state"][key], second["state"][key]) for key in first["state"])
+    assert len(first["notes"] + second["notes"]) == 2 * COUNT  # of each run how many there are

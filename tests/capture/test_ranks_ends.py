@@ -96,6 +96,28 @@ def test_the_others_save_what_is_their_own(job: Job) -> None:
     assert not np.allclose(one, two)
 
 
+def test_what_was_not_given_to_all_alike_is_measured_by_nobody(job: Job) -> None:
+    for rank in range(COUNT):
+        left = job.left("unlike", rank)
+        (warned,) = left["warned"]
+        assert "probe (ranks 0, 2: one; rank 1: none)" in warned
+        assert "hessian_trace (ranks 0, 2: every=3; rank 1: every=2)" in warned
+        assert "nobody measures hessian_trace, logit_stats" in warned
+        assert any(f"nbtoolkit: {note}." == warned for note in left["notes"])
+        assert {*left["data"]} - {"/"} == {"/loss", "/grad_norm"}
+        assert len(left["data"]["/loss"]["loss"]) == STEPS
+
+
+def test_where_the_first_cannot_begin_nobody_watches(job: Job) -> None:
+    assert "first.zarr" in job.left("unbegun")["error"]
+    for rank in (1, 2):
+        left = job.left("unbegun", rank)
+        assert left["state"] == "failed"
+        (note,) = [note for note in left["notes"] if note.startswith("rank 0 could not begin: ")]
+        assert "first.zarr" in note
+        assert len(left["data"]["/loss"].step) == 1
+
+
 def test_one_that_is_killed_hangs_nobody(job: Job) -> None:
     for rank in (0, 1):
         left = job.left("killed", rank)

@@ -14,6 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 import nbtoolkit
 from nbtoolkit.capture import exchange, ranks
 from nbtoolkit.capture.watch import Discovery
+from nbtoolkit.errors import StoreError
+from tests.capture.afar import until
 from tests.ranks.launch import joined, leave
 from tests.ranks.problems import CASES, Training
 
@@ -85,6 +87,35 @@ def twice(place: tuple[int, int], folder: Path) -> None:
     leave("twice", {"first": told(run), "again": told(again), "saved": str(saved), "wrote": run.appender is not None})
 
 
+def unlike(place: tuple[int, int]) -> None:
+    """One process was given another cadence, and no probe."""
+    training, shelf = Training(CASES["plain"], "ddp", *place), nbtoolkit.instruments
+    odd = place[0] == 1
+    chosen = [shelf.loss, shelf.grad_norm, shelf.hessian_trace.using(every=2 if odd else 3), shelf.logit_stats]
+    probe: dict[str, object] = {} if odd else {"loss": torch.nn.functional.cross_entropy, "probe": training.batch()}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run = nbtoolkit.watch(training.net, training.optimizer, instruments=chosen, **probe)  # type: ignore[arg-type]
+    training.train(STEPS)
+    run.detach()
+    leave("unlike", {**told(run), "warned": [str(one.message) for one in caught]})
+
+
+def unbegun(place: tuple[int, int], folder: Path) -> None:
+    """The first process cannot watch: its store is there already."""
+    training = Training(CASES["plain"], "ddp", *place)
+    result: dict[str, object] = {}
+    try:
+        run = nbtoolkit.watch(training.net, training.optimizer, store=folder / "first.zarr")
+        until(lambda: any("could not begin" in note for note in run.notes))
+        training.train(STEPS)
+        result = told(run)
+    except StoreError as error:
+        result = {"error": str(error)}
+        training.train(STEPS)
+    leave("unbegun", result)
+
+
 def killed(place: tuple[int, int], folder: Path) -> None:
     """The last process is killed in the middle; the training of the others ends by an exception of its own."""
     training = Training(CASES["plain"], "ddp", *place)
@@ -115,6 +146,8 @@ def main(folder: Path) -> None:
         discovered(place)
         apart(place)
         twice(place, folder)
+        unlike(place)
+        unbegun(place, folder)
         killed(place, folder)
 
 
