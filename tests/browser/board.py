@@ -46,7 +46,7 @@ class Board:
         self.page = page
         self.root: Locator = page.locator(".nbtk-board").nth(place)
 
-    def wait(self, seconds: float = 30) -> "Board":
+    def wait(self, seconds: float = 60) -> "Board":
         """Until it is on the page and the figures of its panels in sight are drawn."""
         self.root.wait_for(timeout=1e3 * seconds)
         for _ in range(int(10 * seconds)):
