@@ -37,8 +37,8 @@ def seeds() -> Iterator[None]:
 def nothing_watched() -> Iterator[None]:
     """What a test has left watched is let go of, so that the next one meets torch as it is."""
     yield
-    taps = sys.modules.get("nbtoolkit.capture.taps")
-    for watcher in () if taps is None else (*taps._watchers, *taps._resting):
+    taps: Any = sys.modules.get("nbtoolkit.capture.taps")
+    for watcher in (*taps._watchers, *taps._resting) if taps else ():
         taps.remove(watcher)
 
 

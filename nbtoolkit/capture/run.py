@@ -201,7 +201,7 @@ class Run(stream.Streaming):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """Detach; an exception goes on its way with our own frames taken out of its traceback."""
         self.detach(ended_by(error))
-        taps.hide_frames(tb, last=isinstance(error, TrainingStopped))
+        taps.hide_frames(tb, last=isinstance(error, TrainingStopped | KeyboardInterrupt))
 
     # -- resting while a fork is trained ---------------------------------------------------
 

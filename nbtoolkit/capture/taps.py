@@ -96,7 +96,7 @@ def is_silent(watcher: Watcher) -> bool:
 
 
 def hide_frames(traceback: TracebackType | None, *, last: bool = False) -> None:
-    """Take our own frames out of a user's traceback, in place; the ``last`` too, where it is we who raise."""
+    """Take our own frames out of a user's traceback, in place; the ``last`` too, where it is we who raise or wait."""
     while traceback is not None:
         following = traceback.tb_next
         while following is not None and _is_ours(following) and (last or following.tb_next is not None):
@@ -107,7 +107,7 @@ def hide_frames(traceback: TracebackType | None, *, last: bool = False) -> None:
 
 def _is_ours(traceback: TracebackType) -> bool:
     module = traceback.tb_frame.f_globals.get("__name__", "")
-    return module.startswith("nbtoolkit.capture.")
+    return module.startswith(("nbtoolkit.capture.", "nbtoolkit.widget."))
 
 
 def _install(owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:

@@ -199,7 +199,7 @@ class Discovery:
         taps.remove(self)
         for run in self.runs:
             run.detach(ended_by(error))
-        taps.hide_frames(tb, last=isinstance(error, TrainingStopped))
+        taps.hide_frames(tb, last=isinstance(error, TrainingStopped | KeyboardInterrupt))
 
     def before_backward(self, losses: Sequence[Tensor]) -> None:
         """Nothing to do."""

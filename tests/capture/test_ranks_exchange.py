@@ -46,7 +46,7 @@ def watched(
     store: HashStore, monkeypatch: pytest.MonkeyPatch, rank: int = 0, count: int = 2
 ) -> tuple[nbtoolkit.Run, problems.Problem]:
     found = Found(Ranks(rank, count, store), writes=rank == 0)
-    monkeypatch.setattr(ranks, "find", lambda optimizer, models: found)
+    monkeypatch.setattr(ranks, "find", lambda *about: found)
     problem = problems.mlp()
     return nbtoolkit.watch(problem.model, problem.optimizer), problem
 
@@ -77,7 +77,7 @@ def test_rows_wait_for_those_of_all(
     until("two steps", lambda: len(run["loss"].step) == 2)
     other.sends({2: 30.0}, ended=True)
     run.detach()
-    monkeypatch.setattr(ranks, "find", lambda optimizer, models: Found())
+    monkeypatch.setattr(ranks, "find", lambda *about: Found())
     alone = problems.mlp()
     with nbtoolkit.watch(alone.model, alone.optimizer, name="alone") as unshared:
         alone.train(3)
