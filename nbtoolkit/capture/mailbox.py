@@ -53,7 +53,7 @@ class Mailbox:
             try:
                 self._store.set(f"{box}/{self._rank}/{number}", data)  # type: ignore[arg-type] - bytes are taken
             except Exception as error:
-                self.lose(_first_line(error))
+                self.lose(first_line(error))
                 return False
             self._put[box] = number + 1
             return True
@@ -76,7 +76,7 @@ class Mailbox:
                     messages.append(message)
                     self._store.delete_key(key)
             except Exception as error:
-                self.lose(_first_line(error))
+                self.lose(first_line(error))
         return messages
 
     def lose(self, reason: str) -> None:
@@ -84,5 +84,6 @@ class Mailbox:
         self.lost = f"the job's key-value store: {reason}"
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
     return (str(error) or type(error).__name__).splitlines()[0]

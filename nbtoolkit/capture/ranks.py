@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nbtoolkit.capture import shards
-from nbtoolkit.capture.mailbox import Mailbox, connection
+from nbtoolkit.capture.mailbox import Mailbox, connection, first_line
 from nbtoolkit.errors import WatchError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Ranks:
         try:
             verdict = self._verdict(place, MEET_SECONDS if limit is None else limit, deciding)
         except RuntimeError as error:
-            raise WatchError(f"{why}: the job's key-value store does not answer: {_first_line(error)}") from None
+            raise WatchError(f"{why}: the job's key-value store does not answer: {first_line(error)}") from None
         if verdict != GO:
             raise WatchError(f"{why}: {verdict}")
         self._forget(place)
@@ -209,7 +209,7 @@ def find(optimizer: Optimizer, models: Mapping[str, nn.Module], terms: "Terms | 
         ranks.group, ranks.job = _whole_group(dist), job
     except (WatchError, RuntimeError) as error:
         text = (
-            f"{_first_line(error)}; call watch in every process. From here on this process, {rank} of {count}, is "
+            f"{first_line(error)}; call watch in every process. From here on this process, {rank} of {count}, is "
             "watched alone, and what is measured is its own part"
         )
         warnings.warn(f"nbtoolkit: {text}.", stacklevel=5)
@@ -246,7 +246,3 @@ def _wait(device: torch.device) -> None:
     """Let what the training has under way on the device come to its end: no two collectives at once."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
