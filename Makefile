@@ -56,10 +56,10 @@ lab: venv js  ## open the first notebook in JupyterLab
 	$(BIN)/jupyter lab $(AS_ROOT) $(FIRST_RUN)
 
 # A browser on both cores would slow down what waits for it: its tests come alone. Of the others two at a time run with
-# a thread each.
+# a thread each. What fails in the first part does not hide the second.
 test: venv js chromium lint types layers js-test  ## everything that is checked
-	OMP_NUM_THREADS=1 NBTOOLKIT_NO_SKIP=1 $(BIN)/python -m pytest -m "not browser" -n 2 --dist loadfile
-	NBTOOLKIT_NO_SKIP=1 $(BIN)/python -m pytest -m browser
+	OMP_NUM_THREADS=1 NBTOOLKIT_NO_SKIP=1 $(BIN)/python -m pytest -m "not browser" -n 2 --dist loadfile; first=$$?; \
+	NBTOOLKIT_NO_SKIP=1 $(BIN)/python -m pytest -m browser && exit $$first
 
 lint: venv
 	$(BIN)/ruff check

@@ -131,7 +131,7 @@ class Agreement:
         told, reason = self._answers(PROMISES, others, PROMISE_SECONDS)
         reasons = [
             NOTHING.format(reason=reason) if reason else "",
-            *(str(one["reason"]) for one in told.values() if one.get("reason")),
+            *(str(one["reason"]) for _, one in sorted(told.items()) if one.get("reason")),  # of the first, not fastest
         ]
         at = max([promise, *(int(one.get("at", 0)) for one in told.values())])
         reason = next(filter(None, reasons), "")
