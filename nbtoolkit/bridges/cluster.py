@@ -21,6 +21,7 @@ from nbtoolkit.bridges.trained import Job, run_cell
 from nbtoolkit.errors import LandscapeError
 
 LOOK_SECONDS = 0.25  # between two looks at whether the user wants it to end
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 TIMES = {1: "once", 2: "twice"}
 SETTINGS = {
     "distributed.scheduler.worker-saturation": 1.0,  # no cell waits at a worker, where it would share its fate
@@ -67,15 +68,32 @@ def local(workers: int | None, threads: int, most: int | None = None) -> Iterato
     """
     count = max(1, workers or CPU_COUNT // threads)
     count = count if most is None else min(count, most)
-    env = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    env = dict.fromkeys(THREADS, str(threads))
     with contextlib.ExitStack() as stack:
-        with dask.config.set(SETTINGS):
+        stack.enter_context(_environ_kept())
+        # In place of Dask's own, whose MALLOC_TRIM_THRESHOLD_ gives the memory of every step back to the system, which
+        # doubles the time of a small step.
+        with dask.config.set({**SETTINGS, "distributed.nanny.pre-spawn-environ": env}):
             try:
                 cluster = LocalCluster(n_workers=count, env=env, **HERE)
             except RuntimeError as error:  # of Nannies, which cannot say why
                 raise LandscapeError(NOT_STARTED.format(f"{error}".splitlines()[0].rstrip("."), IMPORTED)) from error
         stack.enter_context(cluster)
         yield stack.enter_context(Client(cluster, set_as_default=False))
+
+
+@contextlib.contextmanager
+def _environ_kept() -> Iterator[None]:
+    """What the block adds to the environment of this process, as Dask does for its workers, is taken out at its end."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for key in ("PYTHONHASHSEED", *THREADS):
+            if key in before:
+                os.environ[key] = before[key]
+            else:
+                os.environ.pop(key, None)
 
 
 def carry_out(sweep: Sweep, packed: bytes, given: Client | None, workers: int | None, threads: int) -> None:

@@ -8,7 +8,7 @@ import atexit
 import threading
 import weakref
 from collections.abc import Iterator
-from time import monotonic
+from time import monotonic, thread_time
 from typing import TYPE_CHECKING
 
 from nbtoolkit.capture import intake
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ROWS, OVER = "rows", "over"
 TURN_SECONDS, PER_RANK = 0.2, 1 / 250  # between two turns; seconds for each process where they are many
+SHARE, MOST_SECONDS = 0.005, 2.0  # of a core that turns may take, for which they come more seldom, but not more than so
 BEAT_SECONDS = 2.0  # a process that has nothing to send says so
 SILENT_SECONDS = 30.0  # after which one that has said nothing, while the training went on, is lost
 END_SECONDS = 5.0  # that the first process waits at its end for what is on its way
@@ -106,7 +107,9 @@ class Exchange:
 
     def _work(self) -> None:
         turn = self._receive if self.ranks.writes else self._report
-        while not self._done.wait(self._turn_seconds):
+        pause = self._turn_seconds
+        while not self._done.wait(pause):
+            began = thread_time()
             try:
                 turn()
             except Exception as error:
@@ -115,6 +118,8 @@ class Exchange:
                 for partner in self._partners:
                     partner.lose(reason)
                 self._over = self._over or not self.ranks.writes
+            seldom = min((thread_time() - began) / SHARE, MOST_SECONDS)
+            pause = max(self._turn_seconds, seldom)
 
     def _report(self) -> None:
         """Send what has arrived since the last turn, or at least that all is well."""

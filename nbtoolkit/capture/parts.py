@@ -10,6 +10,7 @@ from nbtoolkit.capture.stretch import Block
 
 Words = Mapping[str, str]
 EVERY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mean": lambda parts: parts.mean(axis=0),
     "norm": lambda parts: np.sqrt((parts**2).sum(axis=0)),
     "sum": lambda parts: parts.sum(axis=0),
     "max": lambda parts: parts.max(axis=0),
@@ -17,8 +18,8 @@ EVERY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def combined(word: str, parts: Sequence[np.ndarray]) -> np.ma.MaskedArray:
-    """One value of the values of all processes, place by place.
+def combined(word: str, parts: Sequence[np.ndarray]) -> np.ndarray:
+    """One value of the values of all processes, place by place; a masked array if one of theirs is.
 
     A mean is known where all are known; the others leave out what is masked, and are masked where all is.
 
@@ -26,14 +27,13 @@ def combined(word: str, parts: Sequence[np.ndarray]) -> np.ma.MaskedArray:
         word: mean, norm (root of the sum of squares), sum, max or min.
         parts: of each process, in the order of their ranks.
     """
-    if any(np.ma.is_masked(part) for part in parts):
-        stacked = np.ma.stack([np.ma.asarray(part) for part in parts])
-    else:  # nearly always; arithmetic with masks is slow
-        stacked = np.stack([np.ma.getdata(part) for part in parts])
+    every = EVERY[word]
+    if not any(np.ma.is_masked(part) for part in parts):  # nearly always; arithmetic with masks is slow
+        return every(np.stack([np.ma.getdata(part) for part in parts]))
+    stacked = np.ma.stack([np.ma.asarray(part) for part in parts])
     if word == "mean":
-        mask = np.ma.getmaskarray(stacked).any(axis=0)
-        return np.ma.masked_array(np.ma.getdata(stacked).mean(axis=0), mask)
-    return np.ma.asarray(EVERY[word](stacked))
+        return np.ma.masked_array(every(np.ma.getdata(stacked)), np.ma.getmaskarray(stacked).any(axis=0))
+    return every(stacked)
 
 
 class Partner:
@@ -67,7 +67,7 @@ class Partner:
         since = "ever" if self.last is None else f"since step {self.last}"
         return f"rank {self.rank} has sent nothing {since}"
 
-    def rows(self, wanted: Block, words: Words) -> tuple[dict[str, np.ma.MaskedArray], np.ndarray, str]:
+    def rows(self, wanted: Block, words: Words) -> tuple[dict[str, np.ndarray], np.ndarray, str]:
         """Its rows of the steps of a block: values, which steps it has, and why it lacks the others.
 
         Rows of earlier steps are dropped: they were wanted by nobody.
@@ -75,7 +75,8 @@ class Partner:
         steps = np.asarray(wanted.steps, np.int64)
         has, reason = np.zeros(len(steps), bool), ""
         shapes = {key: wanted.values[key].shape for key in words if key in wanted.values}
-        values = {key: np.ma.masked_array(np.zeros(shape), True) for key, shape in shapes.items()}
+        values = {key: np.zeros(shape) for key, shape in shapes.items()}
+        masks: dict[str, np.ndarray] = {}
         left: list[Block] = []
         for block in self._blocks.get(wanted.group, ()):
             theirs = np.asarray(block.steps, np.int64)
@@ -87,11 +88,19 @@ class Partner:
             elif hit.any():
                 has[place[hit]] = True
                 for key, array in values.items():
-                    array[place[hit]] = _with_holes(block.values[key][hit], block.holes.get(key, ()))
+                    array[place[hit]] = block.values[key][hit]
+                    if holes := block.holes.get(key):
+                        mask = masks.setdefault(key, np.zeros(shapes[key], bool))
+                        mask[place[hit]] |= _mask(shapes[key][1:], holes)
             stays = ~hit & (theirs >= steps[-1])
             if stays.any():
                 left.append(cut(block, np.flatnonzero(stays).tolist()))
         self._blocks[wanted.group] = left
+        if not has.all():
+            masks = {key: masks.get(key, np.zeros(shape, bool)) for key, shape in shapes.items()}
+            for mask in masks.values():
+                mask[~has] = True
+        values |= {key: np.ma.masked_array(values[key], mask) for key, mask in masks.items()}
         return values, has, reason or self.lost or f"rank {self.rank} has no value"
 
 
@@ -113,28 +122,32 @@ def whole(own: Block, partners: Sequence[Partner], words: Words) -> Iterator[Blo
         for key, array in values.items():
             parts[key].append(array)
     totals = {key: combined(word, parts[key]) for key, word in words.items()}
-    for rows in _alike([missing, *(np.ma.getmaskarray(total) for total in totals.values())]):
+    masks = {key: np.ma.getmaskarray(total) for key, total in totals.items() if np.ma.is_masked(total)}
+    for rows in _alike([missing, *masks.values()]):
         block, lacks = cut(own, rows), int(missing[rows.start])
         if lacks >= 0:
             yield Block(own.group, block.steps, own.labels, reason=reasons[lacks])
             continue
         for key, total in totals.items():
             block.holes.pop(key, None)
-            block.values[key] = total[rows].filled(np.nan)
-            holes = np.flatnonzero(np.ma.getmaskarray(total)[rows.start].reshape(-1))
-            if len(holes):
+            block.values[key] = np.ma.filled(total[rows], np.nan)
+            if key in masks and (holes := np.flatnonzero(masks[key][rows.start])).size:
                 block.holes[key] = tuple(holes.tolist())
         yield block
 
 
-def _masked(block: Block, key: str) -> np.ma.MaskedArray:
-    return _with_holes(block.values[key], block.holes.get(key, ()))
+def _masked(block: Block, key: str) -> np.ndarray:
+    values, holes = block.values[key], block.holes.get(key)
+    if not holes:
+        return values
+    return np.ma.masked_array(values, np.broadcast_to(_mask(values.shape[1:], holes), values.shape))
 
 
-def _with_holes(values: np.ndarray, holes: Sequence[int]) -> np.ma.MaskedArray:
-    mask = np.zeros(values.shape, bool)
-    mask.reshape(len(mask), -1)[:, list(holes)] = True
-    return np.ma.masked_array(values, mask)
+def _mask(shape: Sequence[int], holes: Sequence[int]) -> np.ndarray:
+    """True in the places of a value where there are holes."""
+    mask = np.zeros(shape, bool)
+    mask.reshape(-1)[list(holes)] = True
+    return mask
 
 
 def _unlike(block: Block, wanted: Block, shapes: Mapping[str, tuple[int, ...]]) -> str:

@@ -86,6 +86,18 @@ def test_the_grid_is_filled_and_what_fails_says_why(client: Client) -> None:
     assert client.status == "running"  # it is left open
 
 
+def test_workers_keep_memory_between_steps_and_this_process_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    before = dict(os.environ)
+    with cluster.local(1, 3) as own:
+        found = own.submit(lambda: dict(os.environ)).result(LONG)
+    assert found["OMP_NUM_THREADS"] == "3"
+    assert "MALLOC_TRIM_THRESHOLD_" not in found
+    assert dict(os.environ) == before
+
+
 def test_curves_of_runs_are_united_and_equal_those_made_here(client: Client) -> None:
     def train(lr: float, steps: int) -> Any:
         torch.manual_seed(0)
