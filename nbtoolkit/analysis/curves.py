@@ -30,8 +30,11 @@ def minmax(x: np.ndarray, y: np.ndarray, buckets: int) -> np.ndarray:
     lengths = np.diff(starts, append=n)
     low = np.repeat(np.minimum.reduceat(np.where(nan, np.inf, y), starts), lengths)
     high = np.repeat(np.maximum.reduceat(np.where(nan, -np.inf, y), starts), lengths)
-    kept = [_first_of_each(mask, place) for mask in ((y == low) & ~nan, (y == high) & ~nan, nan)]
-    return np.unique(np.concatenate([[0], *kept, [n - 1]]))
+    kept = np.zeros(n, bool)
+    kept[[0, n - 1]] = True
+    for mask in ((y == low) & ~nan, (y == high) & ~nan, nan):
+        kept[_first_of_each(mask, place)] = True
+    return np.flatnonzero(kept)
 
 
 def smooth(y: np.ndarray, weight: float) -> np.ndarray:
@@ -56,5 +59,4 @@ def smooth(y: np.ndarray, weight: float) -> np.ndarray:
 def _first_of_each(mask: np.ndarray, place: np.ndarray) -> np.ndarray:
     """Index of the first marked sample of every bucket that has one."""
     marked = np.flatnonzero(mask)
-    _, first = np.unique(place[marked], return_index=True)
-    return marked[first]
+    return marked[np.diff(place[marked], prepend=-1) > 0]

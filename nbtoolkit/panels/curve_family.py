@@ -6,10 +6,12 @@ import numpy as np
 from bokeh.models import ColumnDataSource, HoverTool
 
 from nbtoolkit.analysis.curves import minmax
-from nbtoolkit.analysis.grids import STEP, chosen, with_axes
+from nbtoolkit.analysis.grids import REASON, STEP, chosen, with_axes
 from nbtoolkit.panels.family import draw_family, heights, middle
 from nbtoolkit.panels.grid_axis import GridAxis, draw_axis, grid_axis, headed, number
 from nbtoolkit.panels.look import DRAWN, axis_range, blank_figure, unit_label
+from nbtoolkit.panels.near_best import near_best, near_best_lines
+from nbtoolkit.panels.outside import mark_outside
 
 HEIGHT = 280
 SEEDS = "seed"
@@ -19,8 +21,8 @@ APART = 100  # times: positive values so far apart are drawn on a logarithmic ax
 def columns(ds: Any, *, variable: str | None = None, over: str | None = None) -> dict[str, Any]:
     """The numbers drawn: for the line ``i`` its ``x{i}``, ``y{i}`` and, over seeds, half its interval ``error{i}``.
 
-    Columns are cut to the same length as the longest by NaN at their end; long ones are thinned to the smallest and
-    the largest value of each stretch.
+    Columns are made as long as the longest by NaN at their end; long ones are thinned to the smallest and the largest
+    value of each stretch. Over an axis of the grid a cell that has run and gave no number is infinite.
 
     Args:
         ds: of a sweep with one axis or two, besides that of seeds.
@@ -48,17 +50,21 @@ def columns(ds: Any, *, variable: str | None = None, over: str | None = None) ->
 
 def figure(
     source: ColumnDataSource | None, ds: Any, *, variable: str | None = None, over: str | None = None,
-    scale: str | None = None,
+    largest: bool = False, scale: str | None = None,
 ) -> Any:  # fmt: skip
     """The lines, named at their ends up to five, else by a bar of colours.
+
+    The y axis holds what has not diverged: over steps whole lines are left out (`near_best_lines`), over an axis of
+    the grid single points (`near_best`). Triangles at its edge tell where they went, and the words how many.
 
     Args:
         source: holds `columns` of ``ds``; None for the numbers of ``ds``.
         ds: of a sweep with one axis or two, besides that of seeds.
         variable: its name; may be left out where there is one only.
         over: what lies to the right; by default the step, else the first axis.
-        scale: of the y axis; by default what the variable declares, or logarithmic where the values are positive and
-            two decades apart.
+        largest: whether large values are good.
+        scale: of the y axis; by default what the variable declares, or logarithmic where the values within are
+            positive and two decades apart.
 
     Raises:
         ValueError: there is no such variable or axis, or it has other axes.
@@ -66,12 +72,13 @@ def figure(
     values = chosen(ds, variable, "curve_family")
     curves, right, family = _curves(ds, variable, over)
     source = source or ColumnDataSource(columns(ds, variable=variable, over=over))
-    scale = str(scale or values.attrs.get("scale") or default_scale(values.values))
+    scale = scale or values.attrs.get("scale") or None
+    within, scale = _within(curves, scale, right.name == STEP, largest=largest)
     count = len(family.places)
     plot = blank_figure(
         right.name, unit_label(values.attrs), scale, name="plot", height=HEIGHT,
         x_range=axis_range("x_range", *right.ends()),
-        y_range=axis_range("y_range", *heights(source.data, count, scale)),
+        y_range=axis_range("y_range", *heights(source.data, count, scale, within)),
     )  # fmt: skip
     if right.name != STEP:
         draw_axis(plot.xaxis[0], right, "x_ticks")
@@ -81,14 +88,21 @@ def figure(
         plot.add_tools(
             HoverTool(renderers=[line], tooltips=[*words, (right.name, f"@x{i}"), ("", f"@y{i}{{0.[00000]}}")])
         )
-    headed(plot, str(values.attrs.get("long_name", values.name)), _told(curves, family))
+    outside = mark_outside(plot, source.data, family, scale, each=right.name != STEP)
+    told = [_told(curves, family), *outside]
+    headed(plot, str(values.attrs.get("long_name", values.name)), "; ".join(filter(None, told)))
     return plot
 
 
-def default_scale(values: np.ndarray) -> str:
-    """Logarithmic where the values are positive and two decades apart."""
-    known = values[np.isfinite(values)]
-    return "log" if known.size and known.min() > 0 and known.max() >= APART * known.min() else "linear"
+def _within(
+    curves: np.ndarray, scale: Any, by_steps: bool, *, largest: bool
+) -> tuple[tuple[float, float] | None, str]:  # fmt: skip
+    """The smallest and the largest value for which there is to be room, and the scale."""
+    means = np.array([middle(one)[0] for one in curves])
+    if by_steps:
+        return near_best_lines(means, apart=APART, largest=largest, scale=scale)
+    kept, scale = near_best(means, apart=APART, largest=largest, scale=scale)
+    return ((float(kept.min()), float(kept.max())) if kept.size else None), scale
 
 
 def _curves(ds: Any, variable: str | None, over: str | None) -> tuple[np.ndarray, GridAxis, GridAxis]:
@@ -96,6 +110,8 @@ def _curves(ds: Any, variable: str | None, over: str | None) -> tuple[np.ndarray
     values = chosen(ds, variable, "curve_family")
     over = over or (STEP if STEP in values.dims else str(next((dim for dim in values.dims if dim != SEEDS), SEEDS)))
     values = with_axes(values, {"over": over}, "curve_family")
+    if over != STEP and REASON in getattr(ds, "data_vars", ()):
+        values = values.where(~(values.isnull() & (ds[REASON] == "")), np.inf).transpose(*values.dims)
     repeats = SEEDS if over != SEEDS else "repeat"
     others = [str(dim) for dim in values.dims if dim not in (over, repeats)]
     if len(others) > 1:
@@ -113,7 +129,7 @@ def _curves(ds: Any, variable: str | None, over: str | None) -> tuple[np.ndarray
 
 
 def _told(curves: np.ndarray, family: GridAxis) -> str:
-    known = np.isfinite(curves).sum(axis=(1, 2)) > 0
+    known = (~np.isnan(curves)).sum(axis=(1, 2)) > 0
     told = []
     if family.name and family.numbers and known.any():
         at = np.flatnonzero(known)

@@ -4,8 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from nbtoolkit.panels.bands import reach
+
 FAR_OUT = 3.0  # interquartile ranges beyond the quartile: Tukey (1977), Exploratory Data Analysis, section 2D
 DECADE = np.log(10.0)
+RISE = 1000.0  # times its first value
 
 
 def near_best(
@@ -32,6 +35,43 @@ def near_best(
         return kept, "linear"
     kept = _within(known, "log", largest)
     return kept, "log" if _spans(kept, apart) else "linear"
+
+
+def near_best_lines(
+    lines: Any, *, apart: float, largest: bool = False, scale: str | None = None
+) -> tuple[tuple[float, float] | None, str]:
+    """The values between which lines over steps lie that have not diverged, and the scale on which they are drawn.
+
+    A line has diverged where its worst value is far out among the worst of all lines (`near_best`), or where it rises
+    to a thousand times its first value and all that the others reach. What it reaches is within nonetheless where the
+    axis becomes no more than three times as long for it (`bands.reach`).
+
+    Args:
+        lines: ``(lines, steps)``, NaN where there is nothing.
+        apart: positive values so many times apart are drawn on a logarithmic scale.
+        largest: whether large values are good; the worst of a line is then its smallest.
+        scale: ``"linear"`` or ``"log"``; by default as the lines are that have not diverged.
+
+    Returns:
+        None in place of the values where there are none.
+    """
+    every = [line[np.isfinite(line) & ((line > 0) | (scale != "log"))] for line in np.asarray(lines, float)]
+    every = [line for line in every if line.size]
+    if not every:
+        return None, scale or "linear"
+    worst = np.array([line.min() if largest else line.max() for line in every])
+    good = np.isin(worst, near_best(worst, apart=apart, largest=largest)[0])
+    first = np.array([line[0] for line in every])
+    calm = good & ~((first > 0) & (worst > RISE * first))
+    if calm.any():
+        good &= calm | (worst <= RISE * worst[calm].max())
+    inside = np.concatenate([line for line, one in zip(every, good, strict=True) if one])
+    scale = scale or ("log" if _spans(inside, apart) else "linear")
+    others = sorted(end for line, one in zip(every, good, strict=True) if not one for end in (line.min(), line.max()))
+    others = [end for end in (others[::-1] if largest else others) if end > 0 or scale != "log"]
+    ends = float(inside.min()), float(inside.max())
+    low, high = reach(ends, others, scale)
+    return (min(low, ends[0]), max(high, ends[1])), scale  # a logarithm and back may lose the last digit
 
 
 def beyond(values: Any, ends: tuple[float, float]) -> list[str]:

@@ -45,11 +45,11 @@ def _figure(data: Any, name: str, largest: bool | None) -> Any:
     values, largest = ds[name], is_gain(name) if largest is None else largest
     axes = [str(dim) for dim in values.dims if dim not in (STEP, SEEDS)]
     if STEP in values.dims and len(axes) < 2:
-        return curve_family.figure(None, ds, variable=name)
+        return curve_family.figure(None, ds, variable=name, largest=largest)
     if STEP in values.dims:
         ds = _at(ds, name, STEP)
     if len(axes) < 2:
-        return curve_family.figure(None, ds, variable=name)
+        return curve_family.figure(None, ds, variable=name, largest=largest)
     rate, width = (next((axis for axis in axes if axis in words), None) for words in (RATES, WIDTHS))
     if rate and width and _ordered(values[rate]) and _ordered(values[width]):
         for extra in [axis for axis in axes if axis not in (rate, width)][1:]:

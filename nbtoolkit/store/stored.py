@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
-from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from nbtoolkit.store import overviews
 from nbtoolkit.store.columns import Columns
+from nbtoolkit.store.lazy import Lazy
 from nbtoolkit.store.overviews import FEW, Plan
 from nbtoolkit.store.schema import Var
 
@@ -23,6 +22,7 @@ WHOLE = 1 << 18  # rows of a curve up to which its picture is of all rows; overv
 WHOLE_FIELD = 1 << 15
 POINTS = 4096  # blocks of a curve that is looked at without an overview
 ROWS = 4096  # of a field
+GUESSES = 4  # where a step is, until the rows are halved
 
 
 class StoredColumns(Columns):
@@ -95,6 +95,23 @@ class StoredColumns(Columns):
         values.flags.writeable = False
         return values
 
+    def row_at(self, step: float) -> int:
+        """The first row at or after a step; the number of rows where there is none. Few chunks of steps are read."""
+        chunk, low, high = self.arrays["step"].chunks[0], 0, len(self)
+        guess, turn = step, 0  # often each step has a row
+        while low < high:
+            turn += 1
+            row = int(min(max(guess, low), high - 1)) if turn < GUESSES else (low + high) // 2
+            start = max(low, row // chunk * chunk)
+            stop = min(high, start + chunk)
+            steps = self._steps_of(start, stop)
+            if steps[0] < step <= steps[-1]:
+                return start + int(np.searchsorted(steps, step))
+            low, high = (low, start) if step <= steps[0] else (stop, high)
+            every = (steps[-1] - steps[0]) / max(1, len(steps) - 1)  # as it is here, as it may be there
+            guess = start + (step - steps[0]) / every if every > 0 else (low + high) // 2
+        return low
+
     def first_within(self, nbytes: int) -> int:
         """The first of the last rows that take so many bytes."""
         return max(0, len(self) - nbytes * len(self) // max(1, self.nbytes))
@@ -113,18 +130,26 @@ class StoredColumns(Columns):
         for plan in overviews.plans(self.variables, self.sizes):
             yield (plan, *self.outline(plan))
 
-    def outline(self, plan: Plan) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Steps and values of the rows that show the shape of the variables of a plan: of few rows all."""
-        curve, length = plan.width <= FEW, len(self)
-        parts, covered = [], 0
-        if length > (WHOLE if curve else WHOLE_FIELD):
-            parts, covered = self._from_overview(plan, length)
-        stride = 1 if curve else -(-(length - covered) // ROWS)
-        block = max(1, (length - covered) // POINTS) if curve and length - covered > WHOLE else 1
-        for start, stop in self._pieces(plan, covered, length, block):
+    def outline(
+        self, plan: Plan, first: int = 0, last: int | None = None
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:  # fmt: skip
+        """Steps and values of the rows that show the shape of the variables of a plan: of few rows all.
+
+        Args:
+            plan: which variables.
+            first: row from which on.
+            last: row before which; by default all.
+        """
+        curve, last = plan.width <= FEW, len(self) if last is None else last
+        parts, covered = [], first
+        if last - first > (WHOLE if curve else WHOLE_FIELD):
+            parts, covered = self._from_overview(plan, first, last)
+        stride = 1 if curve else max(1, -(-(last - covered) // ROWS))
+        block = max(1, (last - covered) // POINTS) if curve and last - covered > WHOLE else 1
+        for start, stop in self._pieces(plan, covered, last, block):
             steps = self._steps_of(start, stop)
             read = {key: self.read(key, start, stop) for key in plan.sizes}
-            rows = slice((length - 1 - start) % stride, None, stride)
+            rows = slice((last - 1 - start) % stride, None, stride)
             if block > 1:
                 rows = _flat_rows(read[plan.leader].reshape(len(steps), -1), block)
             parts.append((steps[rows], {key: values[rows] for key, values in read.items()}))
@@ -132,14 +157,19 @@ class StoredColumns(Columns):
         empty = {key: np.empty((0, *sizes)) for key, sizes in plan.sizes.items()}
         return steps, {key: np.concatenate([empty[key], *(values[key] for _, values in parts)]) for key in plan.sizes}
 
-    def _from_overview(self, plan: Plan, length: int) -> tuple[list[tuple[np.ndarray, dict[str, np.ndarray]]], int]:
-        """What an overview keeps, and how many rows it covers: never all, so that the last is there as it is."""
+    def _from_overview(
+        self, plan: Plan, first: int, last: int
+    ) -> tuple[list[tuple[np.ndarray, dict[str, np.ndarray]]], int]:
+        """What an overview keeps, and the row up to which: never all, so that the last is there as it is."""
         array = self.kept.get(plan.name)
         if array is None or array.shape[1:] != (plan.kept, plan.columns):
-            return [], 0
-        blocks = min(array.shape[0], (length - 1) // plan.block)
-        stride = 1 if plan.width <= FEW else max(1, blocks // ROWS)
-        parts, at, read = [], 0, max(1, PIECE // (plan.kept * plan.columns))
+            return [], first
+        at, blocks = -(-first // plan.block), min(array.shape[0], (last - 1) // plan.block)
+        stride = 1 if plan.width <= FEW else max(1, (blocks - at) // ROWS)
+        before, read = at * plan.block, max(1, PIECE // (plan.kept * plan.columns))
+        parts = []
+        if before > first:  # a part of a block is read as it is
+            parts.append((self._steps_of(first, before), {key: self.read(key, first, before) for key in plan.sizes}))
         while at < blocks:
             kept = np.asarray(array[at : min(blocks, at + read)])
             missing = np.flatnonzero(np.isnan(kept[:, 0, 0]))  # made room for, not yet written
@@ -156,7 +186,7 @@ class StoredColumns(Columns):
 
     def dataset(self) -> "xarray.Dataset":
         """All rows as a Dataset that reads what is looked at; with numeric labels in order."""
-        lazy = {key: indexing.LazilyIndexedArray(_Lazy(self, key)) for key in self.variables}
+        lazy = {key: indexing.LazilyIndexedArray(Lazy(self, key)) for key in self.variables}
         return self._dataset(self._index(), lazy)
 
     def pictured(self, names: Sequence[str]) -> "xarray.Dataset":
@@ -233,33 +263,6 @@ class _Values(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self._columns.variables)
-
-
-class _Lazy(BackendArray):
-    """One variable as xarray reads it: only what is looked at."""
-
-    def __init__(self, columns: StoredColumns, key: str) -> None:
-        self.array, self._columns, self._key = columns.arrays[key], columns, key
-        self.shape = (len(columns), *columns.sizes[key])
-        self.dtype = np.dtype(np.float64)
-
-    @cached_property
-    def _fits(self) -> bool:
-        return self.array.shape[1:] == self.shape[1:]
-
-    def __getitem__(self, key: Any) -> Any:
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._take)
-
-    def _take(self, key: tuple[Any, ...]) -> np.ndarray:
-        if not self._fits:
-            return self._columns.read(self._key, 0, self.shape[0])[np.ix_(*map(_places, key, self.shape))]
-        pairs = zip(key, self.shape, strict=True)  # the array may have room for more rows
-        within = [slice(*one.indices(size)) if isinstance(one, slice) else one for one, size in pairs]
-        return np.asarray(self.array.oindex[tuple(within)])
-
-
-def _places(key: Any, size: int) -> np.ndarray:
-    return np.atleast_1d(np.arange(size)[key])
 
 
 def _flat_rows(values: np.ndarray, block: int) -> np.ndarray:

@@ -31,16 +31,25 @@ async def counted(self, *args, **kwargs):
     read.append(0 if value is None else len(value))
     return value
 LocalStore.get = counted
-from nbtoolkit.widget import figures, messages
+from nbtoolkit.widget import figures, messages, ranges
 loaded = time.perf_counter()
 spent = time.process_time()
 run = nbtoolkit.open_run(sys.argv[1])
 opened = time.perf_counter()
 panels = figures.describe(run.record)
 described = time.perf_counter()
-packed = messages.pack(messages.reset(run.record, {}, 1, messages.status_head(run.status(), run.name)))
+sent = {}
+packed = messages.pack(messages.reset(run.record, sent, 1, messages.status_head(run.status(), run.name)))
 drawn = time.perf_counter()
 spent = time.process_time() - spent
+held = len(read), sum(read)
+keys = [f"{name}/{key}" for name, columns in run.record.groups.items() for key in columns.variables][:8]
+zooms = {}
+for width in (1_500, 40_000):
+    asked = time.perf_counter()
+    ranges.rows(run.record, sent, {"keys": keys, "from": 412_345, "to": 412_345 + width})
+    zooms[f"zoom_to_{width}_s"] = round(time.perf_counter() - asked, 3)
+zoomed = time.perf_counter()
 from nbtoolkit.widget.strip import Strip
 Strip(run).findings(now=True)
 looked = time.perf_counter()
@@ -50,8 +59,8 @@ print(json.dumps({
     "open_s": round(opened - loaded, 2), "describe_s": round(described - opened, 2),
     "reset_s": round(drawn - described, 2), "open_to_bytes_s": round(drawn - loaded, 2),
     "cpu_s": round(spent, 2),
-    "reads": len(read), "bytes_read": sum(read), "bytes_sent": len(packed),
-    "findings_s": round(looked - drawn, 2), "peak_mb": int(peak.split()[1]) // 1024,
+    "reads": held[0], "bytes_read": held[1], "bytes_sent": len(packed), **zooms,
+    "findings_s": round(looked - zoomed, 2), "peak_mb": int(peak.split()[1]) // 1024,
 }))
 """
 
