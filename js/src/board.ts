@@ -1,10 +1,12 @@
 import type { Bokeh } from "./bokeh";
 import { type Card, stepText } from "./card";
 import { Chooser } from "./chooser";
+import { Closer } from "./closer";
 import { Cockpit } from "./cockpit";
 import { element } from "./dom";
 import { Grid, type Owner } from "./grid";
 import { Pace } from "./pace";
+import { keysOf } from "./panel";
 import type { Ends } from "./plane";
 import { Reader } from "./reader";
 import { Scrubber } from "./scrubber";
@@ -34,6 +36,7 @@ export class Board implements Owner {
   );
   private readonly smoothing = new Smoothing(() => this.refresh());
   private readonly scrubber: Scrubber;
+  private readonly closer: Closer;
   private readonly pending = new Set<Card>();
   private batch: Card[] = [];
   private readonly pace = new Pace(() => this.drawSome());
@@ -52,6 +55,7 @@ export class Board implements Owner {
       look: (window) => this.look(window),
       inSight: () => this.grid.all().some((card) => card.visible),
     });
+    this.closer = new Closer(session, this.reader, () => this.inSight());
     const tools = element("div", { class: "nbtk-tools" }, this.smoothing.root, this.chooser.opener);
     const top = element("div", { class: "nbtk-top" }, this.status.root, this.said, tools);
     const strips = [this.status.notes, this.cockpit.root, this.chooser.root, this.scrubber.root];
@@ -63,6 +67,7 @@ export class Board implements Owner {
       session.onPanels(() => this.grid.arrange()),
       onThemeChange(() => this.repaint()),
       () => this.pace.stop(),
+      () => this.closer.dispose(),
       () => this.scrubber.dispose(),
       () => this.cockpit.dispose(),
       () => this.grid.dispose(),
@@ -178,7 +183,14 @@ export class Board implements Owner {
     }
     if (this.batch.length) return true;
     if ([...this.pending].some((card) => card.visible)) this.pace.ask();
+    this.closer.look();
     return false;
+  }
+
+  /** Keys of what is drawn along the steps. */
+  private inSight(): string[] {
+    const cards = this.grid.all().filter((card) => card.visible && card.picture.alongSteps);
+    return [...new Set(cards.flatMap((card) => keysOf(card.spec)))];
   }
 
   private draw(card: Card): void {

@@ -40,7 +40,7 @@ function keep(event: KeyboardEvent): void {
 const STYLE = `
 .nbtk-cockpit { display: flex; flex-wrap: wrap; align-items: center; gap: 0 8px; }
 .nbtk-cockpit > .nbtk-controls, .nbtk-interventions { display: contents; }
-.nbtk-bar { flex: 1 0 100%; display: flex; flex-wrap: wrap; align-items: center; gap: 4px 18px; padding: 2px 4px; color: var(--nbtk-soft); font-size: 11px; }
+.nbtk-bar { flex: 1 0 100%; box-sizing: border-box; display: flex; flex-wrap: wrap; align-items: center; gap: 4px 18px; padding: 2px 4px; color: var(--nbtk-soft); font-size: 11px; }
 .nbtk-order { display: inline-flex; flex-wrap: wrap; align-items: center; gap: 4px; }
 .nbtk-board button.nbtk-hold { min-width: 7em; color: var(--nbtk-ink); }
 .nbtk-bar input, .nbtk-bar select {
@@ -49,10 +49,11 @@ const STYLE = `
 }
 .nbtk-bar ::placeholder { color: var(--nbtk-soft); opacity: 1; }
 .nbtk-bar select { max-width: 21em; }
-.nbtk-new-rate { width: 6em; }
-.nbtk-every { width: 5em; }
+.nbtk-board button.nbtk-fork { min-width: 6em; }
+.nbtk-new-rate, .nbtk-fork-rate { width: 6em; }
+.nbtk-every, .nbtk-fork-steps { width: 5em; }
 .nbtk-rate { display: inline-block; min-width: 4em; color: var(--nbtk-ink); }
-.nbtk-deaf button:not(.nbtk-unfold) { opacity: .55; cursor: not-allowed; }
+.nbtk-bar button[aria-disabled="true"] { opacity: .55; cursor: not-allowed; }
 .nbtk-hold::before {
   content: ""; display: inline-block; width: 7px; height: 8px; margin-right: 5px; background: currentColor;
   clip-path: polygon(0 0, 35% 0, 35% 100%, 65% 100%, 65% 0, 100% 0, 100% 100%, 0 100%);

@@ -1,4 +1,5 @@
 import { button, element, focused } from "./dom";
+import { ForkControls } from "./forking";
 import { MeasureControls } from "./measuring";
 import { Orders } from "./orders";
 import { RateControls } from "./rate";
@@ -17,6 +18,7 @@ export class Controls {
   private readonly orders: Orders;
   private readonly rate: RateControls;
   private readonly measure: MeasureControls;
+  private readonly fork: ForkControls;
   private readonly hold = button("pause", "pause the training", () => this.pauseOrResume());
   private readonly stop = button("stop", "stop the training", () => this.doubt(true));
   /** Where there is little room, the rest of the bar is opened by this. */
@@ -30,6 +32,7 @@ export class Controls {
     const when = (act: () => void) => this.when(act);
     this.rate = new RateControls(session, this.orders, when);
     this.measure = new MeasureControls(session, this.orders, when);
+    this.fork = new ForkControls(session, this.orders, when);
     const yes = button("yes", "yes, stop the training", () => {
       this.doubt(false);
       this.ask("stop", {}, "stop");
@@ -50,7 +53,8 @@ export class Controls {
     this.more.classList.add("nbtk-unfold");
     this.more.setAttribute("aria-expanded", "false");
     const acts = [this.hold, advance(1), advance(STRIDE), this.stop, this.sure, this.more];
-    this.bar.append(element("span", { class: "nbtk-order" }, ...acts), this.rate.root, this.measure.root);
+    const asks = [this.rate.root, this.fork.root, this.measure.root];
+    this.bar.append(element("span", { class: "nbtk-order" }, ...acts), ...asks);
     this.root.append(this.bar, this.line);
     this.show();
   }
@@ -82,6 +86,7 @@ export class Controls {
     this.rate.show();
     this.measure.show();
     this.able();
+    this.fork.show(this.reason);
   }
 
   /** A button that can do nothing says why instead. */

@@ -2,7 +2,7 @@ import { type AssetModel, assetOf, bokehOf } from "./asset";
 import type { Bokeh } from "./bokeh";
 import { floats } from "./messages";
 import { Session } from "./session";
-import type { Ack, Head } from "./types";
+import type { Ack, Head, RangeHead } from "./types";
 
 /** The part of a widget model that is used here. */
 export interface Model {
@@ -32,7 +32,7 @@ export class Live {
     this.session.layout = textOf(model.get("arrangement"));
     this.session.keepLayout = (text) => this.keepLayout(text);
     this.session.send = (content) => this.send(content);
-    this.on("msg:custom", (head: Head | Ack, buffers: DataView[]) => this.receive(head, buffers));
+    this.on("msg:custom", (head: Head | Ack | RangeHead, buffers: DataView[]) => this.receive(head, buffers));
     this.on("change:panels", () => this.session.describe(model.get("panels") as string));
     this.on("change:controls", () => this.session.control(model.get("controls")));
     this.on("change:arrangement", () => {
@@ -72,8 +72,9 @@ export class Live {
     this.ends.push(() => this.model.off(event, callback));
   }
 
-  private receive(head: Head | Ack, buffers: DataView[]): void {
+  private receive(head: Head | Ack | RangeHead, buffers: DataView[]): void {
     if (head.op === "ack") this.session.answer(head);
+    if (head.op === "rows") this.session.look(head, buffers.map(floats));
     if (head.op !== "append" && head.op !== "reset") return;
     if (this.session.take({ head, buffers: buffers.map(floats) })) {
       this.waiting = false;

@@ -280,7 +280,7 @@ export class Plot implements Figure {
 let drafts = 0;
 
 /** All that a panel is drawn from. */
-function keysOf({ lines, path, training, steps }: PanelSpec): string[] {
+export function keysOf({ lines, path, training, steps }: PanelSpec): string[] {
   const of = lines.flatMap(({ key, error, line }) => [
     key,
     error?.key,

@@ -1,6 +1,6 @@
 import { type Message, unpack } from "./messages";
 import { Store } from "./store";
-import type { Ack, Command, Controls, Description, Finding, Head, Status } from "./types";
+import type { Ack, Command, Controls, Description, Finding, Head, RangeHead, Status } from "./types";
 
 const NOTHING: Description = { panels: [], figures: {} };
 
@@ -58,6 +58,12 @@ export class Session {
     return complete;
   }
 
+  /** Take in the rows of a range of steps. */
+  look(head: RangeHead, buffers: Float64Array[]): void {
+    this.store.look(head, buffers);
+    this.tell();
+  }
+
   /** Take in what a saved notebook or a page carries. */
   takeSnapshot(bytes: DataView | Uint8Array | null): void {
     const message = bytes ? unpack(bytes) : null;
@@ -103,7 +109,8 @@ function controlsOf(text: unknown): Controls | null {
     const told = JSON.parse(text) as Partial<Controls> | null;
     if (!told) return null;
     const instruments = Array.isArray(told.instruments) ? told.instruments : [];
-    return { groups: Number(told.groups ?? 1), instruments };
+    const fork = typeof told.fork === "string" ? { fork: told.fork } : {};
+    return { groups: Number(told.groups ?? 1), instruments, ...fork };
   } catch {
     return null;
   }

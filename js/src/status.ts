@@ -46,13 +46,14 @@ export class StatusLine {
   private words(): string[] {
     const gone = this.gone ? [this.gone === true ? GONE : this.gone] : [];
     if (!this.status) return gone.length ? gone : ["waiting for the first step"];
-    const { step, steps_per_second: rate, elapsed, share, state, name } = this.status;
+    const { step, steps_per_second: rate, elapsed, share, state, name, forking } = this.status;
     return [
       `step ${whole(step)}`,
       ...(rate === null ? [] : [`${rate >= 10 ? whole(rate) : rate.toFixed(2)} steps/s`]),
       ...(elapsed === null ? [] : [duration(elapsed)]),
       ...(share === null ? [] : [`${(100 * share).toFixed(1)} % measuring`]),
       ...(this.gone && RUNNING.includes(state) ? [] : [WORDS[state] ?? state]),
+      ...(forking && !this.gone ? [`forking: ${forking}`] : []),
       ...gone,
       ...(name ? [`run ${name}`] : []),
     ];

@@ -77,6 +77,8 @@ export interface Status {
   name?: string;
   /** Learning rates of the groups at this moment; empty or null where unknown. */
   lr?: (number | null)[];
+  /** How far the fork is that is being made now; "" when there is none. */
+  forking?: string;
   /** Why no command can arrive now and what to do; "" when they can. */
   deaf?: string;
 }
@@ -122,6 +124,8 @@ export interface Controls {
   /** Parameter groups of the optimizer. */
   groups: number;
   instruments: Measurable[];
+  /** Why no fork can be made; "" if one can; absent where that is not known. */
+  fork?: string;
 }
 
 /** What came of a command. */
@@ -137,6 +141,17 @@ export interface Series {
   x: number;
   y: number;
   width: number;
+  /** Whether rows are left out. */
+  thin?: boolean;
+}
+
+/** What the kernel answers where a page looks closer than it has rows; see nbtoolkit/widget/ranges.py. */
+export interface RangeHead {
+  op: "rows";
+  /** First and last step asked for. */
+  from: number;
+  to: number;
+  series: Series[];
 }
 
 export interface Head {

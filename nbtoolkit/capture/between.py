@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from nbtoolkit.capture import asking, once, orders
+from nbtoolkit.capture import asking, forking, once, orders
 from nbtoolkit.capture.expecting import NO_STEP, expect
 from nbtoolkit.errors import WatchError
 from nbtoolkit.instruments import Instrument
@@ -77,7 +77,7 @@ def _elsewhere(run: "Run", instrument: Instrument, loop: "Loop | None") -> "xarr
 
 
 def fork(
-    run: "Run", step: Callable[[], Any], *, steps: int = 100, lr: Any = None,
+    run: "Run", step: Callable[[], Any] | None = None, *, steps: int = 100, lr: Any = None,
     seed: int | None = None,
     perturb: float | None = None, name: str | None = None, every: int | None = None, also: Sequence[Any] = (),
 ) -> "Run":  # fmt: skip
@@ -92,7 +92,8 @@ def fork(
 
     Args:
         run: this one.
-        step: makes one step of the loop: a function without arguments.
+        step: makes one step of the loop: a function without arguments. Without it the thread that trains is asked, from
+            another one, for a fork by what `forkable` was given, or by running a ``%%landscape --forkable`` cell again.
         steps: optimizer steps of the twin.
         lr: another learning rate, for all groups, or a list or dict of them by group; a schedule goes on in proportion.
         seed: begins random numbers anew: the shared ones, and those of generators that ``step`` uses.
@@ -111,6 +112,8 @@ def fork(
             draws from an iterator that cannot be wound back, or an argument is not what it should be; or something
             could not be put back afterwards, and the text says what.
     """
+    if step is None:
+        return forking.asked(run, forking.Fork(steps, lr, seed, perturb, name, every))
     from nbtoolkit.capture.changes import Changes
     from nbtoolkit.capture.fork import fork
 

@@ -7,7 +7,7 @@ A command is ``{"op": "command", "id", "what", ...}``; what comes of it is told 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nbtoolkit.capture import orders, rates
+from nbtoolkit.capture import forking, orders, rates
 from nbtoolkit.errors import LandscapeError
 from nbtoolkit.numerics.given import shown
 
@@ -22,6 +22,8 @@ ORDERS: dict[str, Callable[[Mapping[str, Any]], orders.Order]] = {
     "lr": lambda given: rates.SetRate(given.get("rate"), given.get("group")),
     "measure": lambda given: orders.Measure(given.get("name")),
     "every": lambda given: orders.Every(given.get("name"), given.get("steps")),
+    "fork": lambda given: forking.Fork(**{key: given[key] for key in forking.SETTINGS if key in given}),
+    "end_fork": lambda given: forking.EndFork(),
 }
 
 
@@ -42,13 +44,17 @@ def is_id(name: Any) -> bool:
     return isinstance(name, str) and 0 < len(name) <= ID
 
 
-def act(run: Any, given: Mapping[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
+def act(
+    run: Any, given: Mapping[str, Any], send: Callable[[dict[str, Any]], None],
+    forked: Callable[[Any], None] | None = None,
+) -> None:  # fmt: skip
     """Hand a command to the run, and answer it: at once if it waits or is refused, and when it is done.
 
     Args:
         run: that it is about.
         given: the message; one that has no proper id is left alone.
         send: takes the answers.
+        forked: told of the run of a fork that is asked for, when it begins here.
     """
     name = given.get("id")
     if not is_id(name):
@@ -59,6 +65,8 @@ def act(run: Any, given: Mapping[str, Any], send: Callable[[dict[str, Any]], Non
 
     try:
         asked = order(given)
+        if isinstance(asked, forking.Fork):
+            asked.started = forked
         control = getattr(run, "control", None)
         if control is None:
             raise LandscapeError(f"{run.name} is {run.state}: {NO_LOOP}.")

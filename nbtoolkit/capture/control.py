@@ -4,14 +4,17 @@ import contextlib
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nbtoolkit.capture.busy import Pause, attention, attentive, pauses
 from nbtoolkit.errors import LandscapeError, TrainingStopped, WatchError
 
 if TYPE_CHECKING:
     from nbtoolkit.capture.agreement import Agreement
+    from nbtoolkit.capture.forkable import Maker
+    from nbtoolkit.capture.forking import Fork
     from nbtoolkit.capture.listening import Listening
     from nbtoolkit.capture.orders import Order
     from nbtoolkit.capture.run import Run
@@ -25,36 +28,6 @@ OVER = "{name} is {state}: there is no training to act on."
 UNKEPT = f"of the commands only the first {KEPT} are kept in the record"
 
 Answer = Callable[[bool, str], None]  # whether it was carried out; what was done, or why not
-
-
-class Pause:
-    """A thread that waits between two steps.
-
-    Args:
-        by: holds it, until it lets go.
-    """
-
-    def __init__(self, by: "Control") -> None:
-        self.by, self.began = by, perf_counter()
-        self.bell = threading.Event()
-
-
-_pauses: dict[int, Pause] = {}  # by thread
-_attentive: set[int] = set()  # the threads that are being told something, and so are not free to act
-
-
-@contextlib.contextmanager
-def attention() -> Iterator[None]:
-    """While this thread tells or hears something: what it is asked to do waits until that is over."""
-    own = threading.get_ident()
-    if own in _attentive:
-        yield
-        return
-    _attentive.add(own)
-    try:
-        yield
-    finally:
-        _attentive.discard(own)
 
 
 class Control:
@@ -74,6 +47,8 @@ class Control:
         self.holding = False  # the thread is to wait
         self.until: int | None = None  # the step after which it is to wait
         self.rate: Order | None = None  # what has set the learning rate last
+        self.maker: Maker | None = None  # of forks
+        self.fork: Fork | None = None  # that is being made at this moment
         self.replays = False  # the run does again what another one did, and must not wait where that did
         self.ending: Callable[[], bool] | None = None  # ends the loop in its own way; whether it can
         self.measured: dict[str, tuple[int, Instrument]] = {}  # on request: the last step, by name
@@ -84,7 +59,7 @@ class Control:
     def pause(self) -> Pause | None:
         """The wait under way of the thread that makes the steps of the run."""
         steps = self.run.steps
-        return None if not _pauses or steps is None or steps.asleep else _pauses.get(steps.thread)
+        return None if not pauses or steps is None or steps.asleep else pauses.get(steps.thread)
 
     @property
     def paused_since(self) -> float | None:
@@ -103,10 +78,15 @@ class Control:
         """Whether an order to stop waits."""
         return any(order.ends for order, _ in tuple(self.orders))
 
+    @property
+    def ends_fork(self) -> bool:
+        """Whether an order waits that ends a fork which is being made."""
+        return any(order.ends_fork for order, _ in tuple(self.orders))
+
     def at_rest(self) -> bool:
         """Whether this thread may act at once: it trains, and is not in a step; or the one that trained is gone."""
         steps, own = self.run.steps, threading.get_ident()
-        if steps is None or steps.asleep or own in _attentive:
+        if steps is None or steps.asleep or own in attentive:
             return False
         return steps.thread == own or not self.trains_elsewhere()
 
@@ -168,7 +148,7 @@ class Control:
 
     def close(self) -> None:
         """The run has ended: what waits is refused."""
-        self.holding = False
+        self.holding, self.maker = False, None
         with self._lock:
             self._ended = True
             left, pause = list(self.orders), self.pause
@@ -209,8 +189,9 @@ class Control:
         Raises:
             TrainingStopped: that was asked for, and the loop has no way of its own to end.
         """
-        run, acted = self.run, False
-        for _ in range(len(self.orders)):
+        run, acted, left = self.run, False, len(self.orders)
+        while left > 0:
+            left -= 1
             try:
                 order, answer = self.orders.popleft()
             except IndexError:  # another thread has taken them back
@@ -237,6 +218,8 @@ class Control:
                     continue
                 acted = acted or text != ""
                 _told(answer, True, text)
+            if order.takes_long:
+                left = len(self.orders)
         if acted and (self.pause is not None or not self.holding):  # else it is told with the wait that begins
             _pass_on([run])
 
@@ -247,7 +230,7 @@ class Control:
         pause = Pause(self)
         try:
             runs = here(run)
-            _pauses[own] = pause
+            pauses[own] = pause
             _pass_on(runs)
             while self.holding and run.state == "watching":
                 for one in runs:
@@ -263,7 +246,7 @@ class Control:
             raise
         finally:
             self.holding = False
-            _pauses.pop(own, None)
+            pauses.pop(own, None)
             for one in runs:
                 one.passed(perf_counter() - pause.began)
             _pass_on(runs)

@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
-from nbtoolkit.capture import asking
+from nbtoolkit.capture import asking, forking
 from nbtoolkit.instruments import known
 
 
 def described(run: Any) -> str:
-    """What can be controlled, as JSON: groups of the learning rate, instruments; empty where there is no loop."""
+    """What can be controlled, as JSON: groups of learning rates, instruments, forks; empty where there is no loop."""
     steps = getattr(run, "steps", None)
     if steps is None or run.state != "watching" or steps.loop.gone:
         return ""
@@ -27,7 +27,8 @@ def described(run: Any) -> str:
                 "cannot": asking.obstacle(run, instrument),
             }
         )
-    return json.dumps({"groups": len(steps.loop.optimizer.param_groups), "instruments": told})
+    groups = len(steps.loop.optimizer.param_groups)
+    return json.dumps({"groups": groups, "instruments": told, "fork": forking.obstacle(run)})
 
 
 def standing(run: Any) -> tuple[Any, ...]:
@@ -35,13 +36,14 @@ def standing(run: Any) -> tuple[Any, ...]:
     steps = getattr(run, "steps", None)
     if steps is None:
         return ()
-    return (steps.loop.version, len(run.commands), len(steps.schedule.attached), len(run.forks), run.step > 0)
+    acts = (len(run.commands), len(run.forks), run.control.maker is None)
+    return (steps.loop.version, len(steps.schedule.attached), run.step > 0, *acts)
 
 
 def rates(run: Any) -> list[float | None]:
     """The learning rates of the groups at this moment; None for one that would have to be waited for."""
     steps = getattr(run, "steps", None)
-    if steps is None or steps.loop.gone:
+    if steps is None or steps.loop.gone or steps.asleep:  # then they are those of a fork
         return []
     return [_rate(group.get("lr")) for group in steps.loop.optimizer.param_groups]
 

@@ -8,6 +8,7 @@ from nbtoolkit.errors import WatchError
 from nbtoolkit.numerics.given import is_whole, shown
 
 BYTES = 2**31  # of all copies of one fork
+LARGEST = 10**5  # number of copies, however small
 MOST = 10  # copies between the first and the last, by default
 
 
@@ -70,7 +71,7 @@ def planned(first: int, count: int, every: int | None, params: Mapping[str, Tens
         WatchError: ``every`` is no whole number above 0, or gives more copies than that.
     """
     size = sum(tensor.numel() * tensor.element_size() for tensor in params.values())
-    room = BYTES // max(1, size)
+    room = min(LARGEST, BYTES // max(1, size))
     if every is None:
         most = min(MOST, room - 2)  # besides the first and the last
         if most <= 0:
@@ -80,10 +81,10 @@ def planned(first: int, count: int, every: int | None, params: Mapping[str, Tens
         raise WatchError(f"every={shown(every)}: expected a whole number of steps between copies of the parameters.")
     first, count, every = int(first), int(count), int(every)
     between = range(-(-first // every) * every, first + count, every)  # the same for forks from different steps
-    steps = sorted({first, *between, first + count})
-    if len(steps) > room:
+    total = len(between) + (first not in between) + 1  # there may be too many to list
+    if total > room:
         raise WatchError(
-            f"every={every} would keep {len(steps)} copies of {size / 2**20:.0f} MB; at most {room} fit into "
+            f"every={every} would keep {total} copies of {size / 2**20:.0f} MB; at most {room} fit into "
             f"{BYTES // 2**30} GiB: give a larger one."
         )
-    return Copies(steps)
+    return Copies(sorted({first, *between, first + count}))

@@ -35,20 +35,21 @@ class Gate:
     """Sees every step of a fork before anything else does: keeps copies of the parameters, and ends it.
 
     Args:
+        run: that is forked; when that is asked of it, the fork ends early.
         loop: gives the parameters.
         copies: the ones to keep.
         end: the step that is not made any more.
     """
 
-    def __init__(self, loop: Loop, copies: Copies, end: int) -> None:
-        self.loop, self.copies, self.end = loop, copies, end
+    def __init__(self, run: Run, loop: Loop, copies: Copies, end: int) -> None:
+        self.run, self.loop, self.copies, self.end = run, loop, copies, end
         self.child: Run | None = None
 
     def __call__(self, *_: Any) -> None:
         """A step of the optimizer is about to be made."""
         if self.child is not None:
             self.reached(self.child.step)
-            if self.child.step >= self.end:
+            if self.child.step >= self.end or self.run.control.ends_fork:
                 raise Enough
 
     def reached(self, step: int) -> None:
@@ -88,7 +89,7 @@ def fork(
     steps = int(steps)
     changes.rates(optimizer)
     loop.begin(run.step, remember_initial=False, keep_params=False)
-    gate = Gate(loop, planned(run.step, steps, every, loop.params()), run.step + steps)
+    gate = Gate(run, loop, planned(run.step, steps, every, loop.params()), run.step + steps)
     error: BaseException | None = None
     with resting(run) as others:
         # What trains comes first, so that it is also put back first; a schedule may be in sight of no code.
@@ -119,7 +120,7 @@ def fork(
             finally:
                 if gate.child is not None:
                     gate.child.subject = None  # its parameters are gone
-                    _compare(run, gate.child.name, gate.copies)
+                    compare(run, gate.child.name, gate.copies)
                 del situation, error  # a traceback would keep them
     return child
 
@@ -153,7 +154,7 @@ def _checked(run: Run, step: Callable[[], Any]) -> tuple[Optimizer, Loop]:
     """The optimizer of the run and its loop, if a fork can be made now."""
     if run.subject is None:
         raise WatchError(f"{run.name} is {run.state}: there is no model to go on with, only what was recorded.")
-    _check_step(step)
+    check_step(step)
     if run.twin is not None:
         raise WatchError(f"{run.name} is being forked at this moment; a step of a fork makes no forks.")
     if run.steps is not None and not run.steps.belongs_here():
@@ -170,11 +171,15 @@ def _checked(run: Run, step: Callable[[], Any]) -> tuple[Optimizer, Loop]:
     return loop.optimizer, loop
 
 
-def _check_step(step: Any) -> None:
-    """Refuse what cannot be called without arguments."""
+def check_step(step: Any, caller: str = "run.fork()") -> None:
+    """Refuse what cannot be called without arguments.
+
+    Raises:
+        WatchError: saying so.
+    """
     if not callable(step) or isinstance(step, nn.Module):
         raise WatchError(
-            f"run.fork() got a {type(step).__name__} as the step; it needs a function without arguments that makes one "
+            f"{caller} got a {type(step).__name__} as the step; it needs a function without arguments that makes one "
             "step of the loop: forward, backward, optimizer.step()."
         )
     try:
@@ -250,7 +255,7 @@ def _train(child: Run, step: Callable[[], Any], gate: Gate) -> None:
             raise stopped.with_traceback(None) from None
 
 
-def _compare(run: Run, name: str, copies: Copies) -> None:
+def compare(run: Run, name: str, copies: Copies) -> None:
     """Let the run be compared with a fork where it comes to its copies."""
     assert run.subject is not None
     run.subject.forks[name] = copies

@@ -23,6 +23,8 @@ class Order:
     waits: ClassVar[bool] = False  # is about when the loop goes on
     holds: ClassVar[bool] = False  # lets the loop wait
     ends: ClassVar[bool] = False  # ends it
+    ends_fork: ClassVar[bool] = False  # ends a fork of it that is being made
+    takes_long: ClassVar[bool] = False  # so that something else may have been asked for meanwhile
 
     def __str__(self) -> str:
         """As one would ask for it."""
@@ -142,7 +144,7 @@ class HoldLater(Order):
 class Stop(Order):
     """End the training."""
 
-    waits = ends = True
+    waits = ends = ends_fork = True
 
     def carry_out(self, run: "Run", *, own: bool = False) -> str:
         """Raise what ends it."""

@@ -13,9 +13,10 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim import Optimizer
 
+from nbtoolkit.capture.again import Again
 from nbtoolkit.capture.changes import Changes, schedules_of
 from nbtoolkit.capture.copies import planned
-from nbtoolkit.capture.fork import Enough, Gate, begun, check_alone, check_extent, resting
+from nbtoolkit.capture.fork import Enough, Gate, begun, check_alone, check_extent, compare, resting
 from nbtoolkit.capture.rates import set_rate
 from nbtoolkit.capture.references import Name, Place, of_code
 from nbtoolkit.capture.run import Run
@@ -31,6 +32,7 @@ USUAL = (
     "by other processes or threads, iterators made before the cell, files, the time"
 )
 NOT_SET = "learning rates that were set from outside in {name} at step {steps} are not set here: lr= was given"
+ASKED_TO_END = "the fork was ended before it began"
 NO_CALL = (
     "no module of this run's model is called between its steps, so that there is no moment at which to begin a fork"
 )
@@ -56,6 +58,11 @@ class Start:
         self.watched = weakref.WeakSet(key for key in runs_by_optimizer if watching(key) is not None)  # by other runs
         self.runs: list[Run] = []  # that it began, in the order of their first steps
         self.situation = Situation(places=self.places(), strict=False)
+
+    def began(self, run: Run) -> None:
+        """The cell has begun a run, which can be forked while it goes on."""
+        self.runs.append(run)
+        run.control.maker = Again(self, run)
 
     def places(self) -> list[Place]:
         """The names that the cell reads or binds."""
@@ -92,6 +99,9 @@ class _Replay:
                 self.start.namespace[self.start.variable] = first
         if self._seen == self.place:
             self.shadow = shadow
+            if self.run.steps is not None:  # the cell is run within itself
+                shadow.listeners.append(lambda _: self.run.tell())
+                shadow.ears.append(self.run.hear)
             self._handles += [
                 optimizer.register_step_pre_hook(self._before_step), optimizer.register_step_post_hook(self._after_step)
             ]  # fmt: skip
@@ -130,6 +140,8 @@ class _Replay:
             self.gate(*args)
         elif self._armed is not None:
             self._guarded(lambda: _refuse(NO_CALL))
+        elif self.run.control.ends_fork:
+            self._guarded(lambda: _refuse(ASKED_TO_END))
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """The cell must not catch what is wrong."""
@@ -188,8 +200,9 @@ def replay(
     """
     if run not in start.runs:
         raise WatchError(f"{run.name} was not begun by the cell whose start was kept.")
-    if not is_whole(at, 1) or at >= run.step:
-        raise WatchError(f"at={shown(at)}: expected a step from 1 to {run.step - 1}, before the last of {run.name}.")
+    last = run.step if run.state == "watching" else run.step - 1
+    if not is_whole(at, 1) or at > last:
+        raise WatchError(f"at={shown(at)}: expected a step from 1 to {last}, before the last of {run.name}.")
     check_alone(run)
     check_extent(steps, name)
     at, steps = int(at), int(steps)
@@ -204,7 +217,7 @@ def replay(
         found = Situation(loop.optimizer, places=start.places(), strict=False) if changes.given else None
         schedules = schedules_of(loop.optimizer)
         changes.make(loop.optimizer, loop.tensors, found.generators if found else [], schedules)
-        gate = Gate(loop, planned(at, steps, every, loop.params()), at + steps)
+        gate = Gate(run, loop, planned(at, steps, every, loop.params()), at + steps)
         gate.child = begun(run, at, loop, changes, name, gate.copies)
         gate.child.control.replays = True
         again.gate, run.twin = gate, gate.child
@@ -238,6 +251,8 @@ def replay(
                 child.subject = None
             now.restore(error)
             del now  # a traceback would keep it
+            if child is not None and again.gate is not None and run.steps is not None:
+                compare(run, child.name, again.gate.copies)
     if again.failure is not None:
         raise again.failure
     if child is None:

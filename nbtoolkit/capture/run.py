@@ -7,8 +7,9 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from nbtoolkit.capture import acts, between, intake, stream, taking, taps
-from nbtoolkit.capture.control import Control, attention
+from nbtoolkit.capture import acts, between, forkable, intake, stream, taking, taps
+from nbtoolkit.capture.busy import attention
+from nbtoolkit.capture.control import Control
 from nbtoolkit.capture.drafts import Drafts
 from nbtoolkit.capture.rows import Rows
 from nbtoolkit.capture.status import Status, ended_by
@@ -64,6 +65,7 @@ class Run(stream.Streaming):
         self.copies: Copies | None = None  # of a fork: its parameters along the way
         self.control = Control(self)
         self._started = self.next_flush = self.next_look = perf_counter()
+        self._asleep_since: float | None = None
         self._elapsed = float(record.attrs.get("elapsed", 0.0))
         self._measuring = float(record.attrs.get("measuring", 0.0))
         for item in instruments:
@@ -90,7 +92,7 @@ class Run(stream.Streaming):
     def status(self) -> Status:
         """Step, rate, elapsed time, share of time spent measuring, state, and notes."""
         paused = self.control.paused_since
-        now = perf_counter() if paused is None else paused
+        now = self._asleep_since or paused or perf_counter()
         began = self.record.attrs.get("fork_step", self.record.attrs.get("first_step", 0))
         elapsed = now - self._started if self.state == "watching" else self._elapsed
         measuring = self.steps.clock.measuring if self.steps else self._measuring
@@ -162,6 +164,7 @@ class Run(stream.Streaming):
     every = acts.every
     measure = between.measure
     fork = between.fork
+    forkable = forkable.forkable
     task = stream.task
     begin_task = stream.begin_task
     end_task = stream.end_task
@@ -210,11 +213,11 @@ class Run(stream.Streaming):
         with self.lock:
             self.gather(wait=True)
         if self.steps is not None:
-            self.steps.asleep = True
+            self.steps.asleep, self._asleep_since = True, perf_counter()
 
     def wake(self, seconds: float) -> None:
         """See steps again; the ``seconds`` between were no part of this run."""
-        self.twin = None
+        self.twin = self._asleep_since = None
         self.passed(seconds)
         if self.steps is not None:
             self.steps.asleep = False

@@ -249,7 +249,8 @@ class Schedule:
         told = []
         for item in (*self._sometimes, *self._live):
             wanted = -(-(step - max(began, item.since)) // item.instrument.every)
-            if not item.exempt and not item.once and item.instrument.dense is None and item.times < 0.5 * wanted:
+            by_cadence = type(item) is Attached and not item.exempt and item.instrument.dense is None
+            if by_cadence and item.times < 0.5 * wanted:
                 told.append(f"{item.name} {item.times} of {wanted} times")
         return told
 

@@ -68,6 +68,7 @@ class Situation:
         self.found: list[Any] = []
         self.generators: list[Any] = []
         self.left: list[str] = []
+        self.unwound: list[str] = []  # iterators among them
         self._undoes: list[tuple[str, Callable[[], None]]] = [
             ("the recording of gradients", contents.of_grad_mode()), ("random numbers", contents.of_random_numbers())
         ]  # fmt: skip
@@ -213,6 +214,7 @@ class Situation:
             if self._strict:
                 raise WatchError(f"{path} is {error}, so that the step cannot be made again; {DRAW}.") from None
             self.left.append(f"{path} ({type(part).__name__})")
+            self.unwound.append(path)
             return
         self._iterators.append((put, copy))
         self._waiting += [(piece, path) for piece in iterators.pieces(part)]

@@ -26,16 +26,24 @@ class Turns:
     def __init__(self, control: "Control", optimizer: Any, clock: "Clock") -> None:
         self._control, self._clock, self._place = control, clock, id(optimizer)
         self.scaler: GradScaler | None = None  # that was at work when something was asked for
+        self.deferred = False  # until the end of a call that makes a step
 
     def step_made(self) -> None:
         """The optimizer's own work is done."""
+        if self.deferred:
+            return
         self.scaler = at_work()
         if self.scaler is None:
             self._obey()
 
     def updated(self, stepped: Container[int]) -> None:
         """A GradScaler is done with a step of these optimizers, made or skipped."""
-        if self._place in stepped:
+        if self._place in stepped and not self.deferred:
+            self._obey()
+
+    def call_ended(self) -> None:
+        """A call that makes a step is over, with all that belongs to the step."""
+        if self._control.orders:
             self._obey()
 
     def backward_comes(self) -> None:

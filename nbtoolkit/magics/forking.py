@@ -36,14 +36,15 @@ def fork(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
     """Fork the current run by a function of the notebook, or by running its cell again; see `Run.fork`."""
     from nbtoolkit.capture.changes import Changes
     from nbtoolkit.capture.fork import fork as forked
+    from nbtoolkit.capture.forking import Fork, asked
     from nbtoolkit.capture.replay import replay
 
     named = [word for word in command.words[:1] if "=" not in word]
     settings = _settings(magics, command.words[len(named) :])
-    changes = Changes(*(settings.pop(key, None) for key in ("lr", "seed", "perturb")))
-    if bool(named) == ("at" in settings):
-        raise UsageError(WHICH)
     run = magics.current()
+    asks = not named and "at" not in settings and run.state == "watching" and run.control.trains_elsewhere()
+    if not asks and bool(named) == ("at" in settings):
+        raise UsageError(WHICH)
 
     def started(child: "Run") -> None:
         magics.stream.began(child)  # in a replay, which announces tasks as the cell did
@@ -54,6 +55,9 @@ def fork(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
 
             show(child)
 
+    if asks:
+        return asked(run, Fork(**settings, started=started))
+    changes = Changes(*(settings.pop(key, None) for key in ("lr", "seed", "perturb")))
     if named:
         return forked(run, magics.dotted(named[0]), changes, started=started, **settings)
     if magics.start is None or run not in magics.start.runs:

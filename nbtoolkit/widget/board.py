@@ -11,7 +11,7 @@ import anywidget
 import traitlets
 
 from nbtoolkit.capture.status import GOING_ON
-from nbtoolkit.widget import bundle, control, messages
+from nbtoolkit.widget import bundle, control, in_marimo, messages, ranges
 from nbtoolkit.widget.announce import announce
 from nbtoolkit.widget.figures import describe, shape
 from nbtoolkit.widget.pump import Pump
@@ -56,6 +56,8 @@ class Board(ShownOnce, anywidget.AnyWidget):
         self._last_reset = time.monotonic()
         self._born = self._last_reset
         self._thread = threading.get_ident()
+        self._heard_on = in_marimo.listening_thread()
+        self._asset = shared_asset()
         self._shape = shape(run.record)
         self.run = run
         self.names = names
@@ -64,7 +66,7 @@ class Board(ShownOnce, anywidget.AnyWidget):
         self._logged = -1  # entries of the log that the page has
         self._standing = control.standing(run)
         super().__init__(
-            _esm=bundle.board_js(), uid=uuid4().hex, panels=describe(run.record, names), asset=shared_asset().model_id,
+            _esm=bundle.board_js(), uid=uuid4().hex, panels=describe(run.record, names), asset=self._asset.model_id,
             controls=control.described(run), arrangement=remembered(names),
         )  # fmt: skip
         self.on_msg(self._on_message)
@@ -91,6 +93,7 @@ class Board(ShownOnce, anywidget.AnyWidget):
         """Let the browser's messages in."""
         if self._pump and threading.get_ident() == self._thread:
             self._pump()
+        in_marimo.let_go()
 
     def finish(self) -> None:
         """Send all that is left and keep everything in the widget's own state, for a saved notebook."""
@@ -132,8 +135,12 @@ class Board(ShownOnce, anywidget.AnyWidget):
         self.send(head, buffers=buffers)
 
     def _status(self) -> dict[str, Any]:
-        lr, deaf = control.rates(self.run), control.deaf(self.run, pumped=self._pump is not None)
-        return messages.status_head(self.run.status(), self.run.name, lr=lr, deaf=deaf)
+        lr, deaf = control.rates(self.run), self._deaf()
+        forking = control.forking_now(self.run)
+        return messages.status_head(self.run.status(), self.run.name, lr=lr, deaf=deaf, forking=forking)
+
+    def _deaf(self) -> str:
+        return control.deaf(self.run, None if self._pump else self._heard_on)
 
     def _told(self, *, everything: bool) -> dict[str, Any]:
         """The log and the findings, where they have changed."""
@@ -153,7 +160,17 @@ class Board(ShownOnce, anywidget.AnyWidget):
             with self.run.lock:
                 self._send_all()
         elif content.get("op") == "command":
-            control.act(self.run, content, self.send)
+            control.act(self.run, content, self.send, self._show_fork)
+        elif content.get("op") == "rows":
+            with self.run.lock:
+                if answer := ranges.rows(self.run.record, self._sent, content):
+                    self.send(answer[0], buffers=answer[1])
+
+    def _show_fork(self, fork: Any) -> None:
+        """The curves of a fork over those of the run that it leaves, below."""
+        from nbtoolkit.widget.display import show
+
+        show(self.run, fork)
 
 
 _layouts = [""]  # of the last Board whose layout was changed
@@ -178,7 +195,11 @@ _ASSETS: list[Asset] = []
 
 
 def shared_asset() -> Asset:
-    """The one Asset of this kernel; a new one after the widgets were all closed."""
-    if not _ASSETS or _ASSETS[0].comm is None:
+    """The one Asset of this kernel; a new one after the widgets were all closed.
+
+    marimo closes a widget when the cell that made it runs again, and ``marimo run`` has the pages of several readers in
+    one process: there each has its own.
+    """
+    if not _ASSETS or _ASSETS[0].comm is None or in_marimo.marimo():
         _ASSETS[:] = [Asset(version=bundle.BOKEH_VERSION, source=bundle.bokeh_js())]
     return _ASSETS[0]

@@ -1,9 +1,8 @@
 """What a Board shows of the control of its run: a loop here, a job that is followed, or neither."""
 
-import threading
 from typing import Any
 
-from nbtoolkit.capture import controls
+from nbtoolkit.capture import controls, forking
 from nbtoolkit.capture.commands import act as act
 
 DEAF = (
@@ -30,15 +29,25 @@ def rates(run: Any) -> list[float | None]:
     return controls.rates(run) if afar is None else afar.rates()
 
 
-def deaf(run: Any, *, pumped: bool) -> str:
-    """Why no command can arrive while the loop runs; empty if it can."""
+def deaf(run: Any, heard_on: int | None) -> str:
+    """Why no command can arrive while the loop runs; empty if it can.
+
+    Args:
+        run: shown by a Board.
+        heard_on: the thread on which commands arrive, when it runs no cell; None where they arrive all the time.
+    """
     afar = _afar(run)
     if afar is not None:
         return afar.deaf
     steps = getattr(run, "steps", None)
-    if steps is None or pumped or steps.thread != threading.main_thread().ident:
+    if steps is None or heard_on is None or steps.thread != heard_on:
         return ""
     return DEAF
+
+
+def forking_now(run: Any) -> str:
+    """How far the fork is that is being made at this moment; empty if none is, or it is not known."""
+    return "" if _afar(run) is not None or not hasattr(run, "control") else forking.progress(run)
 
 
 def _afar(run: Any) -> Any:

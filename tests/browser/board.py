@@ -138,6 +138,12 @@ class Board:
         self.root.get_by_label("what to measure").select_option(value=name)
         self.press("measure it now")
 
+    def fork(self, steps: str, rate: str) -> None:
+        """Type how many steps at which rate, and fork the training."""
+        self.root.get_by_label("steps of the fork").fill(steps)
+        self.root.get_by_label("learning rate of the fork").fill(rate)
+        self.press("fork the training")
+
     def marks(self, kind: str) -> Locator:
         """Marks of one kind of command, on all panels."""
         return self.root.locator(f".nbtk-mark-{kind}")

@@ -34,6 +34,28 @@ run = nbtoolkit.watch(model, optimizer)
 boards = [nbtoolkit.show(run), nbtoolkit.show(run)]
 """ + TOLD.partition("\n")[2].replace("import os, time\n", "")
 
+# The training made again, without anybody watching.
+SAME = """
+torch.manual_seed(0)
+model = nn.Sequential(
+    nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 10)
+)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+losses, count = [], run.step
+while len(losses) < count:
+    for rows in torch.randperm(len(x)).split(64):
+        loss = F.cross_entropy(model(x[rows]), y[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+print(json.dumps({
+    "same": losses[:count] == run["loss"]["loss"].values.tolist(), "count": count, "made": made,
+    "forks": [[fork.name, fork.state, fork["loss"].sizes["step"]] for fork in run.forks],
+    "told": [one["text"] for one in run.commands],
+}))
+"""
+
 KEEP = """layout => {
   for (const live of globalThis.nbtoolkit.lives.values()) live.session.keepLayout(layout);
 }"""
@@ -119,6 +141,10 @@ def test_the_loop_is_held_stepped_changed_measured_and_ended(anywhere: Open) -> 
     opened.run(0)
     board = training(desk)
     opened.start(2)  # queued behind the training
+    inside, around = board.bar.bounding_box(), board.root.bounding_box()
+    assert inside is not None
+    assert around is not None
+    assert inside["x"] + inside["width"] < around["x"] + around["width"] + 1
 
     made = paused(board, desk)
     board.press("make 1 step, then pause")
@@ -191,6 +217,26 @@ def test_a_paused_loop_outlives_pages_and_ends_by_an_interrupt(desk: Open, page:
         told = told or opened.run(2)
     run = answer(told)
     assert (run["state"], run["done"], run["made"]) == ("interrupted", made, made - 1)
+
+
+def test_a_loop_is_forked_and_goes_on_with_the_same_numbers(desk: Open, page: Page) -> None:
+    at = desk([SETUP, TOLD.replace("--probe x,y --loss F.cross_entropy", "--forkable -i loss"), SAME])
+    opened = at.notebook
+    opened.run(0)
+    board = training(at)
+    board.fork(steps="30", rate="0,3")
+    word = board.wait_for_word("forked at step")
+    Board(page, place=1).wait_until("lr=0.3")  # the curves of both
+    wait_for_step(board, board.step + 10)
+    at.enough()
+    opened.finish(1)
+    run = answer(opened.run(2))
+    assert run["same"]
+    assert run["count"] == run["made"]
+    ((name, state, steps),) = run["forks"]
+    assert (state, steps) == ("finished", 30)
+    assert run["told"] == [word]
+    assert word.endswith(f"{name}, 30 steps")
 
 
 def test_two_boards_act_on_one_run_and_one_may_be_closed(desk: Open, page: Page) -> None:
