@@ -17,8 +17,8 @@ from nbtoolkit.errors import WatchError
 from nbtoolkit.store.places import Place
 
 if TYPE_CHECKING:
+    from nbtoolkit.capture.following import Followed
     from nbtoolkit.capture.orders import Order
-    from nbtoolkit.capture.run import Run
 
 ANSWER_SECONDS = 30.0  # in which the job says that it has heard
 AGAIN_SECONDS = 5.0  # after which a command is written once more where another one may have taken its place
@@ -62,8 +62,9 @@ class Afar(Control):
     """
 
     afar = True
+    run: "Followed"
 
-    def __init__(self, run: "Run", store: Place) -> None:
+    def __init__(self, run: "Followed", store: Place) -> None:
         super().__init__(run)
         self.bell = threading.Event()  # there is something to do
         self.thread: threading.Thread | None = None  # that does it
@@ -163,7 +164,7 @@ class Afar(Control):
             if sent.heard_at:
                 continue
             if self.run.state == "lost":
-                self._over(name, False, GONE.format(seconds=getattr(self.run, "_silent", now - sent.since)))
+                self._over(name, False, GONE.format(seconds=self.run.silent))
             elif now - sent.since > ANSWER_SECONDS:
                 self._over(name, False, UNHEARD.format(seconds=ANSWER_SECONDS))
             elif now > sent.again and self._commands.place.is_url:
@@ -218,7 +219,8 @@ def _checked(told: Any) -> str:
         given = json.loads(told)
         items = [{key: one[key] for key in TYPES} for one in given["instruments"]]
         fits = all(type(one[key]) in types for one in items for key, types in TYPES.items())
-        return json.dumps({"groups": int(given["groups"]), "instruments": items}) if fits else ""
+        fork = {"fork": given["fork"]} if isinstance(given.get("fork"), str) else {}
+        return json.dumps({"groups": int(given["groups"]), "instruments": items, **fork}) if fits else ""
     except (ValueError, TypeError, KeyError, RecursionError):
         return ""
 

@@ -13,6 +13,7 @@ from nbtoolkit.instruments import Instrument
 
 if TYPE_CHECKING:
     from nbtoolkit.capture.ranks import Found, Ranks
+    from nbtoolkit.capture.run import Run
 
 PROBED = {"curvature", "loss_at", "loss_at_or_none", "activations"}  # differ with the probe
 LONGEST = 200  # characters of a setting
@@ -31,6 +32,8 @@ class Terms:
 
     def __init__(self, instruments: Sequence[Instrument], *, probe: bool, budget: float) -> None:
         self._instruments, self._probe, self._budget = instruments, probe, budget
+        self._left: list[Instrument] = []
+        self._reason = ""
 
     def told(self, ranks: "Ranks") -> str:
         """In words for the other processes."""
@@ -45,11 +48,19 @@ class Terms:
         differs: dict[str, Any] = json.loads(found.differs)
         left = [one for one in self._instruments if lockstep.is_joint(one, found.ranks) and _is_left(one, differs)]
         names = ", ".join(sorted({*differs["names"], *(one.name for one in left)}))
-        text = DIFFER.format(what="; ".join(differs["what"]))
-        text = UNTIL.format(text=text, names=names) if names else text
+        self._left, self._reason = left, DIFFER.format(what="; ".join(differs["what"]))
+        text = UNTIL.format(text=self._reason, names=names) if names else self._reason
         found.notes.append(text)
         warnings.warn(f"nbtoolkit: {text}.", stacklevel=4)
         return [one for one in self._instruments if one not in left]
+
+    def tell(self, run: "Run") -> None:
+        """Keep a row without a value, and why, of each instrument that is left out."""
+        for one in self._left:
+            columns = run.record.group(one.name, one.outputs, one.attrs())
+            for output in one.outputs:
+                columns.missing(output, run.step, self._reason)
+            run.rows.add(one.name, run.step, {}, {})
 
 
 def compared(told: Sequence[str]) -> str:
@@ -65,8 +76,7 @@ def compared(told: Sequence[str]) -> str:
     for name in dict.fromkeys(name for one in instruments for name in one):
         each = [one.get(name) for one in instruments]
         if any(one != each[0] for one in each):
-            if len({one and one["every"] for one in each}) > 1:  # other settings let nobody wait
-                names.append(name)
+            names.append(name)
             what.append(f"{name} ({_by_rank(_differing(each))})")
     orders = [[name for name in one if name not in names] for one in instruments]
     if any(one != orders[0] for one in orders):

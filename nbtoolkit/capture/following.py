@@ -45,6 +45,9 @@ class Followed(Run):
 
     Args:
         place: of the store.
+
+    Attributes:
+        silent: seconds since the writer last wrote, as of the last look.
     """
 
     control: Afar
@@ -57,7 +60,7 @@ class Followed(Run):
         self._said: list[str] = []
         self._trouble = ""  # why the store cannot be read
         self._written = ""  # the state that the writer has left
-        self._silent = 0.0  # seconds since the writer last wrote
+        self.silent = 0.0
         self._since = monotonic()  # that there was a store
         self._next = 0.0
         self._over = False
@@ -77,7 +80,7 @@ class Followed(Run):
         if self.state == "waiting":
             told.append(WAITING.format(place=self.place, why=why))
         if self.state == "lost":
-            told.append(SILENT.format(seconds=self._silent, why=why))
+            told.append(SILENT.format(seconds=self.silent, why=why))
         return told
 
     def note(self, text: str) -> None:
@@ -211,16 +214,16 @@ class Followed(Run):
         """How the writer is doing, by what it wrote last and when."""
         if self._reader is None or self._over:
             return
-        silent, self._silent = self._silent, self._reader.age()
-        if not isfinite(self._silent):  # the writer has not told yet, or never does
-            self._silent = monotonic() - self._since
+        silent, self.silent = self.silent, self._reader.age()
+        if not isfinite(self.silent):  # the writer has not told yet, or never does
+            self.silent = monotonic() - self._since
         if self._written in ENDS and not self._trouble:
             self._exchange()  # the last answers came before the end
             self._end(self._written)
             return
-        if self.state == "lost" and self._silent < SILENT_SECONDS:
+        if self.state == "lost" and self.silent < SILENT_SECONDS:
             self.note(AGAIN.format(seconds=silent, step=self.step))
-        self.state = "lost" if self._silent > SILENT_SECONDS else "following"
+        self.state = "lost" if self.silent > SILENT_SECONDS else "following"
 
     def _end(self, state: str) -> None:
         self._over = True

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from nbtoolkit.capture.run import Run
 
 DATA = "data"  # the attribute that tells whose data were looked at
+PART = (
+    "what needs hidden units or gradients of terms is measured on process 0's part of each batch; hidden units of the "
+    "same data everywhere are those of a probe: watch(..., loss=F.cross_entropy, probe=(inputs, targets))"
+)
 
 
 class Measuring:
@@ -77,4 +81,6 @@ def jointly(run: "Run", loop: Loop, item: Attached, step_seconds: float | None =
     found = lockstep.of(loop.ranks).measure(what, work, step_seconds)
     if data := whole.of(loop).data_of(item.instrument):
         run.record.groups[item.name].attrs[DATA] = data
+    if data == whole.OWN_BATCH and loop.ranks.writes:
+        run.note(PART)
     return found

@@ -137,6 +137,7 @@ def begin(
             run.exchange = Exchange(run, found.ranks)
         for text in found.notes:
             run.note(text)
+        terms.tell(run)
         run.steps = Steps(run, loop, Schedule(chosen, loop, budget, run.draft, subject.memories))
         if step:
             run.steps.schedule.go_on_from(step)

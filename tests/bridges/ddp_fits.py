@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import warnings
 from typing import Any
 
@@ -11,6 +12,8 @@ from torch import nn
 from nbtoolkit.bridges.lightning import LandscapeCallback
 from tests.bridges import lit
 from tests.ranks.launch import joined, leave
+
+STEPS = 3  # after which it is to stop
 
 
 def model() -> lit.Lit:
@@ -32,6 +35,23 @@ def main(store: str) -> None:
         assert run is not None
         same = all(torch.equal(states[0][key], states[1][key]) for key in states[0])
         leave("fit", {"same": same, "state": run.state, "notes": run.notes, "appends": run.appender is not None})
+        stopped(rank, count)
+
+
+def stopped(rank: int, count: int) -> None:
+    """The first process alone asks for an end, as a Board does."""
+    callback = LandscapeCallback()
+
+    def ask() -> None:
+        if rank == 0 and callback.run is not None:
+            threading.Thread(target=callback.run.stop, daemon=True).start()
+
+    trainer = lit.fit(
+        model(), callback, lit.At(STEPS, ask), strategy="ddp", devices=count, use_distributed_sampler=False,
+        part=(rank, count), max_epochs=10_000,
+    )  # fmt: skip
+    assert callback.run is not None
+    leave("stopped", {"state": callback.run.state, "step": callback.run.step, "steps": trainer.global_step})
 
 
 if __name__ == "__main__":

@@ -45,3 +45,10 @@ def test_the_numbers_are_those_of_one_process_on_whole_batches(job: Job, monkeyp
     assert run.record.attrs["ranks"] == 2
     for group, name in (("loss", "loss"), ("grad_norm", "total"), ("grad_norm", "grad_norm"), ("lr", "lr")):
         np.testing.assert_allclose(run[group][name], expected[group][name], rtol=1e-6, atol=1e-9, err_msg=name)
+
+
+def test_a_stop_asked_of_the_first_process_ends_the_fit_in_all(job: Job) -> None:
+    first, second = (job.left("stopped", rank) for rank in range(2))
+    assert first == second
+    assert first["state"] == "stopped"
+    assert first["step"] == first["steps"] > ddp_fits.STEPS

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import nbtoolkit
-from nbtoolkit.capture import Discovery, control
+from nbtoolkit.capture import Discovery, busy
 from nbtoolkit.capture.changes import schedules_of
 from nbtoolkit.errors import TrainingStopped, WatchError
 from tests import problems
@@ -107,7 +107,7 @@ def test_detaching_lets_a_paused_loop_go_on_unwatched() -> None:
     run.pause()
     problem.train(3)
     assert (run.step, run.state) == (2, "finished")
-    assert not control._pauses
+    assert not busy.pauses
 
 
 def test_stopping_a_fork_ends_the_fork_alone(run: nbtoolkit.Run, problem: problems.Problem) -> None:

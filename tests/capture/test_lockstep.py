@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from torch.nn import functional as F
 
+from nbtoolkit.capture.measuring import PART
 from tests.ranks import together
 from tests.ranks.launch import Job
 from tests.ranks.problems import CASES, Training
@@ -78,11 +79,44 @@ def test_probe_shared_out(two: Job, kind: str) -> None:
 
 def test_four_processes(four: Job) -> None:
     batches = {"probe": together.probe((12, 8, 4)), "loss": F.cross_entropy}  # fewer than processes, so they are cut
-    live, sharded = four.left("live"), four.left("fsdp")
-    same(live, alone(together.CURVED[:3]), least=5)
-    same(sharded, alone(together.FEW, **batches))
-    assert live["same"]
-    assert sharded["same"]
+    same(four.left("live"), alone(together.CURVED[:3]), least=5)
+    wanted = alone(together.FEW, **batches)
+    for kind in ("fsdp", "hsdp"):  # also where shards are in two copies
+        same(four.left(kind), wanted)
+    assert all(four.left(kind)["same"] for kind in ("live", "fsdp", "hsdp"))
+
+
+def test_tied_weight_counts_once(two: Job) -> None:
+    found = two.left("tied")
+    same(found, alone(together.FEW, "tied", probe=together.probe((12, 8, 4)), loss=F.cross_entropy))
+    assert found["same"]
+
+
+def test_record_says_that_hidden_units_are_of_one_part(two: Job) -> None:
+    first, second = two.left("own part", 0), two.left("own part", 1)
+    assert [note for note in first["notes"] if "hidden units" in note] == [PART]
+    assert not [note for note in second["notes"] if "hidden units" in note]  # there all is its own part
+    assert first["data"]["/effective_rank"].attrs["data"] == "this process's part of the batch"
+    ranks = [one["data"]["/effective_rank"]["effective_rank"].values for one in (first, second)]
+    known = np.isfinite(ranks[0])
+    assert known.any()
+    assert not np.isclose(*ranks)[known].any()
+
+
+def test_what_is_set_otherwise_is_measured_by_nobody(two: Job) -> None:
+    for rank in range(2):
+        found = two.left("unlike", rank)
+        left = ["sharpness", "hessian_trace"][: 2 - rank]
+        for name in left:
+            group = found["data"][f"/{name}"]
+            assert group["step"].values.tolist() == [0]
+            assert np.isnan(group[next(iter(group.data_vars))]).all()
+            assert "sharpness (rank 0: seed=0; rank 1: seed=1)" in reason(found, name)
+            assert "hessian_trace (rank 0: yes; rank 1: not at all)" in reason(found, name)
+        assert {*found["data"]} == {"/", "/loss", "/preconditioned_sharpness", *(f"/{name}" for name in left)}
+        assert len(found["data"]["/preconditioned_sharpness"]["step"]) == together.STEPS
+        values = found["data"]["/preconditioned_sharpness"]["preconditioned_sharpness"]
+        assert np.isfinite(values).all()
 
 
 def test_batch_cut_into_examples(two: Job) -> None:

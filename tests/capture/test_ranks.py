@@ -57,7 +57,7 @@ def test_every_value_is_that_of_one_process(count: int, name: str, jobs: dict[in
             np.testing.assert_allclose(found.values, values.values, rtol=1e-6, atol=1e-12, err_msg=f"{group} {key}")
             assert found.attrs == values.attrs
             compared += int(np.isfinite(values.values).sum())
-    assert compared > 15 * STEPS
+    assert compared >= 15 * STEPS
 
 
 @pytest.mark.parametrize(("count", "name"), EVERY)
@@ -73,9 +73,9 @@ def test_watching_changes_no_bit_and_adds_no_collective(count: int, name: str, j
 @pytest.mark.parametrize(("count", "name"), EVERY)
 def test_the_record_says_whose_values_they_are(count: int, name: str, jobs: dict[int, Job]) -> None:
     first, last = (jobs[count].left(name, rank) for rank in (0, count - 1))
-    facts = {"ranks": count, "sharded": not name.startswith("ddp"), "model": "Net"}
+    facts = {"ranks": count, "sharded": not name.startswith("ddp"), "model": "TiedNet" if "tied" in name else "Net"}
     assert facts.items() <= first["attrs"].items()
-    assert first["attrs"]["parameters"] == (174 if name.endswith("frozen") else 278)
+    assert first["attrs"]["parameters"] == {"frozen": 174, "tied": 119}.get(name.split("-")[1], 278)
     assert first["notes"] == [f"the values are those of {count} processes that train together"]
     assert last["notes"] == [
         f"this is process {count - 1} of {count}: what is measured here is its own part; process 0 keeps what "

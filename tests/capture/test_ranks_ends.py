@@ -104,7 +104,10 @@ def test_what_was_not_given_to_all_alike_is_measured_by_nobody(job: Job) -> None
         assert "hessian_trace (ranks 0, 2: every=3; rank 1: every=2)" in warned
         assert "nobody measures hessian_trace, logit_stats" in warned
         assert any(f"nbtoolkit: {note}." == warned for note in left["notes"])
-        assert {*left["data"]} - {"/"} == {"/loss", "/grad_norm"}
+        assert {*left["data"]} - {"/"} == {"/loss", "/grad_norm", "/hessian_trace", "/logit_stats"}
+        for name in ("/hessian_trace", "/logit_stats"):
+            assert left["data"][name]["step"].values.tolist() == [0]
+            assert all(np.isnan(values).all() for values in left["data"][name].data_vars.values())
         assert len(left["data"]["/loss"]["loss"]) == STEPS
 
 

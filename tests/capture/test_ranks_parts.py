@@ -44,8 +44,8 @@ def test_what_one_does_not_hold_counts_nothing_but_a_mean_needs_all() -> None:
     there = np.ma.masked_array([4.0, 1.0, 9.0], [False, True, True])
     found = combined("norm", [here, there])
     np.testing.assert_allclose(found[:2], [5.0, 1.0])
-    assert found.mask.tolist() == [False, False, True]
-    assert combined("mean", [here, there]).mask.tolist() == [False, True, True]
+    assert np.ma.getmaskarray(found).tolist() == [False, False, True]
+    assert np.ma.getmaskarray(combined("mean", [here, there])).tolist() == [False, True, True]
 
 
 def test_rows_cut_otherwise_are_the_same_rows() -> None:

@@ -9,16 +9,19 @@ import random
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch.nn import functional as F
 
 import nbtoolkit
+from nbtoolkit.capture import shards
 from tests.capture.afar import until
 from tests.ranks.launch import joined, leave
 from tests.ranks.problems import CASES, Training
 
-ROUNDS = 8
+ROUNDS = {"ddp": 8, "fsdp": 3}
 
 
 def main(kind: str) -> None:
@@ -33,7 +36,7 @@ def told_from_afar(kind: str, rank: int, count: int) -> None:
     generator = random.Random(rank)
     run = nbtoolkit.watch(
         training.net, training.optimizer, store=Path(os.environ["JOB"]) / "run.zarr", commands=True, name="ranks",
-        instruments=[nbtoolkit.instruments.loss, nbtoolkit.instruments.lr],
+        instruments=[nbtoolkit.instruments.loss, nbtoolkit.instruments.lr], loss=F.cross_entropy, probe=probe(),
     )  # fmt: skip
     rates: list[float] = []
 
@@ -48,9 +51,34 @@ def told_from_afar(kind: str, rank: int, count: int) -> None:
             training.train(10**6)
     except nbtoolkit.TrainingStopped:
         stopped = True
-    state = {key: value.clone() for key, value in training.state().items()}
-    leave("told", {"stopped": stopped, "rates": rates, "commands": run.commands, "state": state, "step": run.step,
-                   "notes": run.notes})  # fmt: skip
+    state, plain = training.state(), scheduled(Training(CASES["plain"], kind, rank, count), rates).state()
+    same = state.keys() == plain.keys() and all(torch.equal(state[key], plain[key]) for key in state)
+    leave("told", {"stopped": stopped, "rates": rates, "commands": run.commands, "state": whole(training),
+                   "step": run.step, "notes": run.notes, "same": same})  # fmt: skip
+
+
+def whole(training: Training) -> dict[str, torch.Tensor]:
+    """The weights; gathered from all processes where each holds a part."""
+    return {name: shards.whole(param).clone() for name, param in training.net.named_parameters()}
+
+
+def probe() -> tuple[torch.Tensor, torch.Tensor]:
+    """The same in every process."""
+    draw = torch.Generator().manual_seed(2)
+    return torch.randn(12, 7, dtype=torch.float64, generator=draw), torch.randint(0, 3, (12,), generator=draw)
+
+
+def scheduled(training: Training, rates: Sequence[float]) -> Training:
+    """Trained unwatched, with these learning rates."""
+    left = iter(rates)
+
+    def set_rate(optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
+        optimizer.param_groups[0]["lr"] = next(left)
+
+    hook = training.optimizer.register_step_pre_hook(set_rate)
+    training.train(len(rates))
+    hook.remove()
+    return training
 
 
 def crossed(kind: str, rank: int, count: int) -> None:
@@ -65,7 +93,7 @@ def crossed(kind: str, rank: int, count: int) -> None:
 
     def ask() -> None:
         try:
-            for number in range(ROUNDS):
+            for number in range(ROUNDS[kind]):
                 two.pause()
                 until(lambda: two.status().state == "paused")
                 time.sleep(generator.uniform(0, 0.5))  # the processes look for orders at different moments
@@ -80,14 +108,21 @@ def crossed(kind: str, rank: int, count: int) -> None:
     with contextlib.suppress(nbtoolkit.TrainingStopped):
         while True:
             inputs, targets = training.batch()
-            torch.nn.functional.cross_entropy(training.model(inputs), targets).backward()
+            F.cross_entropy(training.model(inputs), targets).backward()
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad()
             time.sleep(0.002 * rank)
     two.detach()
-    state = {key: value.clone() for key, value in training.state().items()}
-    leave("crossed", {"commands": [one.commands, two.commands], "state": state, "notes": [*one.notes, *two.notes]})
+    leave(
+        "crossed",
+        {
+            "kind": kind,
+            "commands": [one.commands, two.commands],
+            "state": whole(training),
+            "notes": [*one.notes, *two.notes],
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -26,12 +26,14 @@ class Case:
         clip: largest norm of the gradient, if it is clipped.
         adam: AdamW rather than SGD with momentum.
         frozen: the first layer is not trained.
+        tied: the first weights are also the last ones.
     """
 
     micro: int = 1
     clip: float | None = None
     adam: bool = False
     frozen: bool = False
+    tied: bool = False
 
 
 SHARDED = ("fsdp", "hsdp")
@@ -40,6 +42,7 @@ CASES = {
     "accumulated": Case(micro=2),
     "clipped": Case(clip=0.05, adam=True),
     "frozen": Case(frozen=True),
+    "tied": Case(tied=True),
 }
 
 
@@ -57,6 +60,21 @@ class Net(nn.Module):
         return self.last(self.middle(torch.tanh(self.first(x)))) * self.scale
 
 
+class TiedNet(nn.Module):
+    """One weight, as embedding and as head; the inputs count as words."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.first = nn.Embedding(11, 6, dtype=dtype)
+        self.middle = nn.Sequential(nn.Linear(6, 6, dtype=dtype), nn.Tanh())
+        self.last = nn.Linear(6, 11, dtype=dtype)
+        self.last.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        words = (4 * x).long().remainder(11)
+        return self.last(self.middle(self.first(words).mean(1)))
+
+
 class Training:
     """One model in training; ``kind`` is one of `KINDS`."""
 
@@ -64,7 +82,7 @@ class Training:
         torch.manual_seed(0)
         self.case, self.kind, self.dtype = case, kind, dtype
         self.rank, self.count = rank, count
-        self.net = Net(dtype)
+        self.net = TiedNet(dtype) if case.tied else Net(dtype)
         for param in self.net.first.parameters() if case.frozen else ():
             param.requires_grad_(False)
         self.model: nn.Module = self.net
@@ -74,7 +92,8 @@ class Training:
             mesh = (
                 None if kind == "fsdp" else init_device_mesh("cpu", (count // 2, 2), mesh_dim_names=("copy", "shard"))
             )
-            for part in (self.net.middle, self.net.last, self.net):
+            ends = [self.net.first, self.net.last] if case.tied else self.net.last  # which torch wants in one group
+            for part in (self.net.middle, ends, self.net):
                 fully_shard(part, mesh=mesh)
         trained = [param for param in self.net.parameters() if param.requires_grad]
         self.optimizer: Optimizer = (

@@ -52,8 +52,9 @@ def parts(rank: int, count: int) -> list[tuple[Tensor, Tensor]]:
 
 
 @instrument(outputs={"first_product": Var((), "1", "first number of a product")}, cost=lambda s: 8)
-def uneven(curvature: Any, loss: Any, /, *, fails: int = 0, longer: int = -1, rank: int = 0) -> dict[str, Any]:
+def uneven(curvature: Any, loss: Any, /, *, fails: int = 0, longer: int = -1) -> dict[str, Any]:
     """A product; in one process it fails afterwards, or one more is made."""
+    rank = torch.distributed.get_rank()
     matrix = curvature.hessian()
     found = matrix(torch.ones(matrix.size, dtype=matrix.dtype))
     if rank == fails:
@@ -62,9 +63,9 @@ def uneven(curvature: Any, loss: Any, /, *, fails: int = 0, longer: int = -1, ra
 
 
 @instrument(outputs={"nothing": Var((), "1", "nothing")}, cost=lambda s: 8)
-def slow(curvature: Any, /, *, seconds: float = 0.0) -> dict[str, Any]:
-    """A measurement that takes long."""
-    time.sleep(seconds)
+def slow(curvature: Any, /, *, seconds: float = 0.0, lag: float = 0.0) -> dict[str, Any]:
+    """A measurement that takes long, and longer in each further process."""
+    time.sleep(seconds + lag * torch.distributed.get_rank())
     return {"nothing": 0.0}
 
 
@@ -84,7 +85,7 @@ def compared(kind: str, rank: int, count: int, case: str = "clipped", **options:
     plain = Training(CASES[case], kind, rank, count)
     plain.train(STEPS)
     some = PROBED if "probe" in options else CURVED
-    some = (FEW if "probe" in options else CURVED[:3]) if count > 2 else some
+    some = (FEW if "probe" in options else CURVED[:3]) if count > 2 or case == "tied" else some
     found = watched(Training(CASES[case], kind, rank, count), some, **options)
     return {**found, "same": equal(plain.state(), found["state"])}
 
@@ -107,19 +108,26 @@ def wrapper(rank: int, count: int, **how: Any) -> dict[str, Any]:
     return {**found, "same": equal(plain.state(), found["state"])}
 
 
+def unlike(rank: int, count: int) -> dict[str, Any]:
+    """One seed differs, and one instrument is in the first process only; the rest is measured."""
+    other = [shelf.sharpness.using(every=1, seed=rank), *[shelf.hessian_trace.using(every=1)][rank:]]
+    some = [*other, shelf.preconditioned_sharpness.using(every=1), shelf.loss]
+    return watched(Training(CASES["plain"], "ddp", rank, count), some)
+
+
 def budget(rank: int, count: int) -> dict[str, Any]:
     """A process that is slow by itself, in its steps and in its measurements."""
-    lag = 0.004 * rank
+    lag = 0.004
     return watched(
-        Training(CASES["plain"], "ddp", rank, count), [slow.using(every=2, seconds=0.01 + lag)], 120,
-        lambda step: time.sleep(0.002 + lag * (step % 2)), budget=0.1,
+        Training(CASES["plain"], "ddp", rank, count), [slow.using(every=2, seconds=0.01, lag=lag)], 120,
+        lambda step: time.sleep(0.002 + lag * rank * (step % 2)), budget=0.1,
     )  # fmt: skip
 
 
 def failing(rank: int, count: int) -> dict[str, Any]:
     data = {"loss": F.cross_entropy, "probe": probe()[0]}
     some = [
-        uneven.using(every=1, fails=1, rank=rank), uneven.using(every=1, fails=-1, longer=1, rank=rank, name="apart"),
+        uneven.using(every=1, fails=1), uneven.using(every=1, fails=-1, longer=1, name="apart"),
         shelf.sharpness.using(every=1),
     ]  # fmt: skip
     return watched(Training(CASES["plain"], "ddp", rank, count), some, **data)
@@ -162,8 +170,13 @@ def scenes(rank: int, count: int) -> dict[str, Callable[[], dict[str, Any]]]:
         "fsdp": lambda: compared("fsdp", rank, count, probe=probe((12, 8, 4)), **data),
     }
     if count > 2:
-        return whole
+        return whole | {"hsdp": lambda: compared("hsdp", rank, count, probe=probe((12, 8, 4)), **data)}
     return whole | {
+        "tied": lambda: compared("fsdp", rank, count, "tied", probe=probe((12, 8, 4)), **data),
+        "own part": lambda: watched(
+            Training(CASES["plain"], "ddp", rank, count), [shelf.effective_rank.using(every=2), shelf.loss]
+        ),
+        "unlike": lambda: unlike(rank, count),
         "frozen": lambda: compared("ddp", rank, count, "frozen"),
         "ddp": lambda: compared("ddp", rank, count, probe=probe((12, 8, 4)), **data),
         "cut": lambda: compared("ddp", rank, count, probe=probe(), **data),
