@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROWS, OVER = "rows", "over"
 TURN_SECONDS, PER_RANK = 0.2, 1 / 250  # between two turns; seconds for each process where they are many
-SHARE, MOST_SECONDS = 0.005, 2.0  # of a core that turns may take, for which they come more seldom, but not more than so
+SHARE, MOST_SECONDS = 0.005, 5.0  # of a core that turns may take, for which they come more seldom, but not more than so
 BEAT_SECONDS = 2.0  # a process that has nothing to send says so
 SILENT_SECONDS = 30.0  # after which one that has said nothing, while the training went on, is lost
 END_SECONDS = 5.0  # that the first process waits at its end for what is on its way

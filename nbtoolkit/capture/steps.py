@@ -90,6 +90,11 @@ class Steps:
                 self.losses.forget()
         return self.losses.pending > 0 and not names.any_optimizer_besides([self.loop.optimizer])
 
+    def last_hook(self) -> bool:
+        """Whether after ours no other hook of the optimizer is called when a step is made."""
+        hooks = self.loop.optimizer._optimizer_step_post_hooks
+        return not self._handles or next(reversed(hooks), None) == self._handles[1].id
+
     def belongs_here(self) -> bool:
         """Whether this thread makes the steps, as far as is known."""
         return threading.get_ident() == self.thread

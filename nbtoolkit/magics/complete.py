@@ -6,7 +6,7 @@ from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
-from nbtoolkit.magics import grammar
+from nbtoolkit.magics import grammar, opening
 
 
 def install(shell: InteractiveShell) -> None:
@@ -43,6 +43,8 @@ def words(shell: Any, line: str) -> list[str]:
         found = _measured(shell) if len(done) >= 2 else []
     elif verb == "task":
         found = _tasks(shell)
+    elif verb == "open":
+        found = opening.paths(begun) if all(word.startswith("-") for word in done[1:]) else []
     elif verb == "show":
         found = _measured(shell)
     else:

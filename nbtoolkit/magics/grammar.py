@@ -62,6 +62,7 @@ WATCHING = (
     Option(("--budget",), "SHARE", "largest share of time for costly instruments (default 0.1)"),
     Option(("--store",), "PATH", "write a Zarr store while training runs"),
 )
+FOLLOW = Option(("--follow",), "", "it is being written, or will be: keep in step with its writer")
 TEXT = Option(("--text",), "T", "a few words above the page")
 FORK = ("steps", "lr", "seed", "perturb", "name", "every", "at")  # settings
 VERBS: Mapping[str, Verb] = {
@@ -73,6 +74,7 @@ VERBS: Mapping[str, Verb] = {
     "task": Verb(("NAME?",), (), "go on with this task of the stream; without a name, the task ends"),
     "list": Verb((), (), "list the instruments: needs, dims, units, cost, cadence"),
     "save": Verb(("PATH",), (), "write everything measured to a Zarr store"),
+    "open": Verb(("PATH",), (FOLLOW,), "draw a stored run, also of a URL or of a job that still writes it"),
     "export": Verb(("PATH", "NAME*"), (TEXT,), "write one self-contained HTML page; PATH.png or .svg: one picture"),
     "pause": Verb((), (), "let the training wait after the step under way"),
     "resume": Verb((), (), "let it go on"),

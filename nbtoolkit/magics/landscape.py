@@ -10,7 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from nbtoolkit.errors import LandscapeError, TrainingStopped
-from nbtoolkit.magics import complete, control, execute, forking, grammar, options, tasks, words
+from nbtoolkit.magics import complete, control, execute, forking, grammar, opening, options, tasks, words
 
 if TYPE_CHECKING:
     from nbtoolkit.capture import Run
@@ -88,6 +88,9 @@ class LandscapeMagics(Magics):
         show(run, names=command.words or None)
         return run
 
+    def _open(self, command: grammar.Command) -> "Run":
+        return opening.stored(self, command)
+
     def _measure(self, command: grammar.Command) -> Any:
         name, *pairs = command.words
         instrument = self.instrument(name)
@@ -136,7 +139,7 @@ class LandscapeMagics(Magics):
         __tracebackhide__ = True
         self._before_cell = began = len(self.runs)
         start = forking.start(self, command, cell)
-        watching = self._watching(command)
+        watching = self._watching(command, start)
         value = None
         with contextlib.suppress(TrainingStopped), watching, self.stream.cell():
             value = execute.cell(self.shell, cell)
@@ -150,7 +153,7 @@ class LandscapeMagics(Magics):
         given_back = self._deliver(command, result)
         return given_back if "--output" in command.switches else value
 
-    def _watching(self, command: grammar.Command) -> Any:
+    def _watching(self, command: grammar.Command, start: Any) -> Any:
         from nbtoolkit.capture import Discovery, watch
         from nbtoolkit.store import files
 
@@ -161,15 +164,17 @@ class LandscapeMagics(Magics):
             if command.words:
                 model, optimizer = (self._variable(word) for word in command.words)
                 run = watch(model, optimizer, **known, **options.data(self, command))
-                self._began(command, run)
+                self._began(command, run, start)
                 return run
         except LandscapeError as error:
             raise UsageError(str(error)) from None
-        began, data = (lambda run: self._began(command, run)), (lambda: options.data(self, command))
+        began, data = (lambda run: self._began(command, run, start)), (lambda: options.data(self, command))
         return Discovery(self.shell.user_ns, began, late=data, **known)
 
-    def _began(self, command: grammar.Command, run: "Run") -> None:
+    def _began(self, command: grammar.Command, run: "Run", start: Any = None) -> None:
         self.runs.append(run)
+        if start is not None:
+            start.began(run)
         self.stream.began(run)
         if "variable" in command.options:
             self.shell.user_ns[command.options["variable"]] = run

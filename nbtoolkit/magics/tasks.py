@@ -71,7 +71,7 @@ def _same_model(run: "Run", other: "Run") -> bool:
 
 def announce(magics: "LandscapeMagics", name: str | None) -> None:
     """Let a task begin, or the present one end; see `Run.begin_task`. In the name, ``{variable}`` is its value."""
-    name = None if name is None else _expanded(magics, name)
+    name = None if name is None else expanded(magics, name)
     if magics.stream.runs is not None:
         magics.stream.announce(name)
         return
@@ -82,8 +82,8 @@ def announce(magics: "LandscapeMagics", name: str | None) -> None:
         raise UsageError(f"{run.name} trains no task that could end; begin one with %landscape task NAME.")
 
 
-def _expanded(magics: "LandscapeMagics", name: str) -> str:
-    """The name with the variables that stand in it, as seen where the line is."""
+def expanded(magics: "LandscapeMagics", name: str) -> str:
+    """A name or path with the variables that stand in it, as seen where the line is."""
     depth, frame = 0, sys._getframe()
     while frame is not None and frame.f_globals is not magics.shell.user_ns:
         depth, frame = depth + 1, frame.f_back

@@ -1,7 +1,6 @@
 """Put a run on the screen."""
 
 import contextlib
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from nbtoolkit.capture.status import GOING_ON
 from nbtoolkit.widget.board import Board
 from nbtoolkit.widget.drawing import Drawing
 from nbtoolkit.widget.overlaid import FORMS, overlaid
+from nbtoolkit.widget.shown import in_jupyter
 
 
 def show(*runs: Any, names: Sequence[str] | None = None, labels: Sequence[str] | None = None) -> Board | Drawing:
@@ -35,8 +35,7 @@ def show(*runs: Any, names: Sequence[str] | None = None, labels: Sequence[str] |
     """
     if len(runs) == 1 and isinstance(runs[0], Model):
         drawing = Drawing(runs[0])
-        if _in_notebook():
-            drawing.display()
+        drawing.put()
         return drawing
     if len(runs) == 1 and hasattr(runs[0], "figure") and hasattr(runs[0], "listeners"):
         return _show_growing(runs[0])
@@ -45,15 +44,14 @@ def show(*runs: Any, names: Sequence[str] | None = None, labels: Sequence[str] |
     alone = len(runs) == 1 and hasattr(runs[0], "record") and not labels
     run: Any = runs[0] if alone else overlaid(runs, labels, names)
     board = Board(run, names)
-    if _in_notebook():
-        board.display()
+    board.put()
     if run.state in GOING_ON:
         listener = _follow(board)
         run.listeners.append(listener)
         run.ears.append(board.listen)
         if run.state not in GOING_ON:  # it has ended meanwhile, on another thread
             listener(run)
-    elif _in_notebook():
+    elif in_jupyter():
         _display_picture(board)
     return board
 
@@ -62,8 +60,7 @@ def show(*runs: Any, names: Sequence[str] | None = None, labels: Sequence[str] |
 def following(run: Any, names: Sequence[str]) -> Iterator[Board]:
     """The Board of a run, displayed now and kept up to date while the block measures something."""
     board = Board(run, names)
-    if _in_notebook():
-        board.display()
+    board.put()
     ended = run.state not in GOING_ON
     listener: Any = (lambda _: board.update()) if ended else _follow(board)
     run.listeners.append(listener)
@@ -76,15 +73,14 @@ def following(run: Any, names: Sequence[str]) -> Iterator[Board]:
         if ended:
             run.listeners.remove(listener)
             board.finish()
-            if _in_notebook():
+            if in_jupyter():
                 _display_picture(board)
 
 
 def _show_growing(shown: Any) -> Drawing:
     """The figure of what grows, such as a sweep, drawn anew when it tells its listeners."""
     drawing = Drawing(shown.figure())
-    if _in_notebook():
-        drawing.display()
+    drawing.put()
     shown.listeners.append(lambda grown: drawing.replace(grown.figure()))
     drawing.replace(shown.figure())  # what has come in meanwhile
     return drawing
@@ -94,7 +90,7 @@ def _follow(board: Board) -> Any:
     """Keep a Board up to date; while its run trains, let its page's messages in."""
 
     def listener(run: Any) -> None:
-        if run.state in GOING_ON and board.comm is not None:
+        if run.state in GOING_ON and not board.gone:
             board.update()
             return
         if listener not in run.listeners:
@@ -102,21 +98,13 @@ def _follow(board: Board) -> Any:
         run.listeners.remove(listener)
         if board.listen in run.ears:
             run.ears.remove(board.listen)
-        if board.comm is None:  # it was closed
+        if board.gone:
             return
         board.finish()
-        if _in_notebook():
+        if in_jupyter():
             _display_picture(board)
 
     return listener
-
-
-def _in_notebook() -> bool:
-    if "IPython" not in sys.modules:
-        return False
-    from IPython import get_ipython
-
-    return hasattr(get_ipython(), "kernel")
 
 
 def _display_picture(board: Board) -> None:

@@ -24,11 +24,12 @@ class Drawing(ShownOnce, anywidget.AnyWidget):
     asset = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, figure: Any) -> None:
-        super().__init__(_esm=bundle.board_js(), drawing=_text(figure), asset=shared_asset().model_id)
+        self._asset = shared_asset()
+        super().__init__(_esm=bundle.board_js(), drawing=_text(figure), asset=self._asset.model_id)
 
     def replace(self, figure: Any) -> None:
         """Draw another figure in its place; a saved notebook has the last one."""
-        if self.comm is not None:  # else it was closed
+        if not self.gone:
             self.drawing = _text(figure)
 
     def __repr__(self) -> str:

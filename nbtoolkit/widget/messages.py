@@ -2,8 +2,9 @@
 
 A head is ``{"op", "seq", "status", "series": [{"key", "x", "y", "width"}], "drafts": [...]}``. ``x`` and ``y`` are
 places in the list of buffers: the steps, which the variables of a group share, and the values, row by row, ``width`` to
-a row. ``append`` adds rows; ``reset`` replaces all that the browser has. Drafts are the rows of measurements under way:
-each message replaces all of them. ``commands`` and ``findings`` are there where they have changed, and in every reset.
+a row; where rows are left out, ``thin`` is true. ``append`` adds rows; ``reset`` replaces all that the browser has.
+Drafts are the rows of measurements under way: each message replaces all of them. ``commands`` and ``findings`` are
+there where they have changed, and in every reset.
 """
 
 import json
@@ -45,7 +46,7 @@ def append(
             width = max((math.prod(array.shape[1:]) for array in values.values()), default=0)
             stride = -(-len(steps) * width // UPDATE)
             kept = slice((len(steps) - 1) % stride, None, stride) if stride > 1 else slice(None)
-            _add(series, buffers, name, steps[kept], {key: array[kept] for key, array in values.items()})
+            add(series, buffers, name, steps[kept], {key: array[kept] for key, array in values.items()}, len(steps))
     return _message("append", seq, status, series, buffers, drafts, told)
 
 
@@ -61,18 +62,19 @@ def reset(
             sent[name] = len(columns)
             for plan, steps, values in outlines():
                 kept = thin(steps, values[plan.leader].reshape(len(steps), plan.width))
-                _add(series, buffers, name, steps[kept], {key: array[kept] for key, array in values.items()})
+                rows = {key: array[kept] for key, array in values.items()}
+                add(series, buffers, name, steps[kept], rows, len(columns))
             continue
         steps, values = columns.rows()
         sent[name] = len(steps)
         if len(steps) <= SCREEN:
-            _add(series, buffers, name, steps, values)
+            add(series, buffers, name, steps, values)
             continue
         leading = leaders(columns.variables, {key: array.shape[1:] for key, array in values.items()})
         for key, array in values.items():
             leader = values[leading[key]]
             kept = thin(steps, leader.reshape(len(steps), math.prod(leader.shape[1:])))
-            _add(series, buffers, name, steps[kept], {key: array[kept]})
+            add(series, buffers, name, steps[kept], {key: array[kept]}, len(steps))
     return _message("reset", seq, status, series, buffers, drafts, told)
 
 
@@ -80,12 +82,15 @@ def thin(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Indices of the rows worth sending: the extremes of curves, evenly spaced rows of fields."""
     rows, width = values.shape
     if width > FEW:
-        stride = -(-rows // min(FULL_FIELD, max(SCREEN, CELLS // width)))
+        stride = max(1, -(-rows // min(FULL_FIELD, max(SCREEN, CELLS // width))))
         return np.arange((rows - 1) % stride, rows, stride)
     if rows <= FULL or not width:
         return np.arange(rows)
     buckets = FULL // (2 * width)
-    return np.unique(np.concatenate([minmax(steps.astype(float), column, buckets) for column in values.T]))
+    kept = np.zeros(rows, bool)
+    for column in values.T:
+        kept[minmax(steps.astype(float), column, buckets)] = True
+    return np.flatnonzero(kept)
 
 
 def status_head(status: Any, name: str = "", **more: Any) -> dict[str, Any]:
@@ -113,18 +118,22 @@ def _message(
 ) -> Message:  # fmt: skip
     under_way: list[dict[str, Any]] = []
     for name, (steps, values) in (drafts or {}).items():
-        _add(under_way, buffers, name, steps, values)
+        add(under_way, buffers, name, steps, values)
     head = {"op": op, "seq": seq, "status": status, "series": series, "drafts": under_way}
     return {**(told or {}), **head}, buffers
 
 
-def _add(series: list, buffers: list, name: str, steps: np.ndarray, values: dict[str, np.ndarray]) -> None:
+def add(
+    series: list, buffers: list, name: str, steps: np.ndarray, values: Mapping[str, np.ndarray], of: int = 0
+) -> None:
+    """Put rows of variables that share their steps into a message; ``of`` is the number of rows that there are."""
     x = len(buffers)
     buffers.append(steps.astype(np.float64).data)
     for key, array in values.items():
         width = math.prod(array.shape[1:])
         if width:
-            series.append({"key": f"{name}/{key}", "x": x, "y": len(buffers), "width": width})
+            thin = {"thin": True} if len(steps) < of else {}
+            series.append({"key": f"{name}/{key}", "x": x, "y": len(buffers), "width": width, **thin})
             buffers.append(np.ascontiguousarray(array, np.float64).data)
 
 

@@ -9,7 +9,7 @@ from nbtoolkit.magics import complete
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("%landscape ", {"watch", "show", "measure", "fork", "list", "save", "export", "stop", "task",
+        ("%landscape ", {"watch", "show", "open", "measure", "fork", "list", "save", "export", "stop", "task",
                              "pause", "resume", "advance", "lr", "every", "diagnose"}),
         ("%landscape s", {"show", "save", "stop"}),
         ("%landscape watch ", {"model"}),

@@ -16,6 +16,7 @@ export const VERBS: Verb[] = [
   { name: "task", label: "go on with a task", line: "%landscape task [NAME]" },
   { name: "list", label: "list the instruments", line: "%landscape list" },
   { name: "save", label: "save the run", line: "%landscape save [run.zarr]" },
+  { name: "open", label: "open a stored run", line: "%landscape open [run.zarr]" },
   { name: "export", label: "export a page", line: "%landscape export [run.html]" },
   { name: "diagnose", label: "diagnose the run", line: "%landscape diagnose" },
   { name: "pause", label: "pause the training", line: "%landscape pause", command: { what: "pause" } },
