@@ -18,7 +18,8 @@ def near_best(
 
     Far out is what lies more than three interquartile ranges beyond the quartile; on a logarithmic scale of the logs,
     and also what lies three times as far above the median as the best lies below it, as the quartile itself may have
-    diverged, but nothing within ten times the median.
+    diverged. Nothing is far out within ten times the median there; on a linear scale, of values that are never
+    negative, nothing within five times the median, or, where large is good, down to 0.
 
     Args:
         values: of any shape.
@@ -91,6 +92,8 @@ def _within(known: np.ndarray, scale: str, largest: bool) -> np.ndarray:
     fence = third + FAR_OUT * (third - first)
     if scale == "log":
         fence = max(min(fence, median + FAR_OUT * (median - height.min())), median + DECADE)
+    elif known.min() >= 0:
+        fence = max(fence, 0.0 if largest else 5 * median)
     return known[(height <= fence) | (first == third and scale != "log")]
 
 

@@ -88,5 +88,8 @@ def _span(asked: Mapping[str, Any]) -> tuple[float, float] | None:
     """First and last step asked for; None where they are none."""
     steps = [asked.get(word) for word in ("from", "to")]
     numbers = [one for one in steps if isinstance(one, int | float) and not isinstance(one, bool)]
-    sensible = len(numbers) == 2 and all(map(math.isfinite, numbers)) and numbers[0] <= numbers[1]
-    return (numbers[0], numbers[1]) if sensible else None
+    try:
+        first, last = map(float, numbers)
+    except (ValueError, OverflowError):  # one is missing, or an integer beyond all floats
+        return None
+    return (first, last) if math.isfinite(first) and math.isfinite(last) and first <= last else None

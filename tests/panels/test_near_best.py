@@ -38,6 +38,9 @@ def told(plot: Any) -> str:
     ([*np.linspace(0.1, 0.9, 20), -50.0], {"largest": True}, [-50.0], "linear"),
     ([*np.linspace(0.1, 0.9, 20), 50.0], {"largest": True}, [], "linear"),
     ([*np.linspace(0.1, 0.9, 20), -50.0], {}, [], "linear"),
+    ([0.0501, 0.0502, 0.0503, 0.0502, 0.0505, 0.052], {}, [], "linear"),  # a flat bottom is no reason
+    ([0.25, 0.22, 0.2, 0.2, 0.21, 0.22, 0.24, 0.5, 1.0], {}, [], "linear"),
+    ([0.98, 0.97, 0.96, 0.95, 0.9, 0.1], {"largest": True}, [], "linear"),
     ([], {}, [], "linear"), ([np.nan, np.inf], {}, [], "linear"),
 ])  # fmt: skip
 def test_what_is_far_out_on_the_bad_side_is_left_out(

@@ -170,7 +170,7 @@ def test_runs_side_by_side_are_looked_at_by_label(held: Record) -> None:
 @pytest.mark.parametrize(
     ("keys", "first", "last"),
     [(None, 0, 1), ("loss/loss", 0, 1), (KEYS, None, 1), (KEYS, 0, "9"), (KEYS, 2, 1), (KEYS, 0, float("nan")),
-     (KEYS, True, 5), ({}, 0, 1)],
+     (KEYS, 0, 10**400), (KEYS, True, 5), ({}, 0, 1)],
 )  # fmt: skip
 def test_what_makes_no_sense_is_not_answered(held: Record, keys: Any, first: Any, last: Any) -> None:
     assert asked(held, first, last, keys) is None
