@@ -7,7 +7,8 @@ import type { Session } from "./session";
 const STEPS = "100";
 const MAKE = "fork the training";
 const END = "end the fork";
-const MEANS = "train a twin from here; then this training goes on as if there had been none";
+const MEANS =
+  "train a twin from here; then this training goes on as if there had been none. What the code writes to files, the twin writes too";
 
 /** Train a twin of the running loop: so many steps, at another learning rate. */
 export class ForkControls {

@@ -88,7 +88,7 @@ def fork(
     `capture.situation.Situation`. Without a change the twin makes the very steps that this training will make, if
     ``step`` draws its own batches. Where this run comes to a step at which a copy of the twin's parameters was
     kept, `twin_divergence` compares the two. It takes the memory of one more copy of all that ``step`` works on, data
-    included.
+    included. What ``step``, or the cell that is run again, writes to files is written by the twin too.
 
     Args:
         run: this one.

@@ -131,7 +131,10 @@ class Control:
             if len(self.orders) >= MOST:
                 raise WatchError(f"{run.name}: {MOST} commands wait already for a step to end; is one being made?")
             _told(queued)
-            self.orders.append((order, answer))
+            if order.ends_fork and not order.ends:  # of the fork being made, none that waits
+                self.orders.appendleft((order, answer))
+            else:
+                self.orders.append((order, answer))
         pause = self.pause
         if pause is not None:
             pause.bell.set()

@@ -53,8 +53,8 @@ class Gate:
                 raise Enough
 
     def reached(self, step: int) -> None:
-        """The parameters are those after ``step`` steps."""
-        if self.copies.wants(step):
+        """The parameters are those after ``step`` steps; of an optimizer that its loop has dropped there are none."""
+        if not self.loop.gone and self.copies.wants(step):
             self.loop.begin(step, remember_initial=False, keep_params=False)
             self.copies.take(step, self.loop.params())
 
@@ -139,15 +139,15 @@ def check_alone(run: Run) -> None:
 
 
 def check_extent(steps: Any, name: Any) -> None:
-    """Refuse a number of steps that is none, and a name that is no text.
+    """Refuse a number of steps that is none, and a name that is no text in one line.
 
     Raises:
         WatchError: saying which.
     """
     if not is_whole(steps, 1):
         raise WatchError(f"steps={shown(steps)}: expected a whole number of steps, 1 or more.")
-    if name is not None and not (isinstance(name, str) and name):
-        raise WatchError(f"name={shown(name)}: expected the name of the twin's run, a text.")
+    if name is not None and not (isinstance(name, str) and name.isprintable() and name.strip()):
+        raise WatchError(f"name={shown(name)}: expected the name of the twin's run, a text in one line.")
 
 
 def _checked(run: Run, step: Callable[[], Any]) -> tuple[Optimizer, Loop]:

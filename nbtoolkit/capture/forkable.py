@@ -68,10 +68,10 @@ class Function(Maker):
         return result
 
     def ready(self) -> bool:
-        """Only when all that a step does is done, such as what follows ``optimizer.step()``."""
+        """Only when all that a step does is done, what follows ``optimizer.step()`` and calls that accumulate too."""
         if not self._called:
             raise WatchError(NOT_CALLED)
-        return self._between
+        return self._between and self.run.steps is not None and not self.run.steps.midway()
 
     def make(self, changes: Changes, **settings: Any) -> "Run":
         """By calling the function."""

@@ -86,6 +86,15 @@ def names_of(code: CodeType) -> set[str]:
     return found.union(*(names_of(inner) for inner in _nested(code)))
 
 
+def bound_first(code: CodeType) -> set[str]:
+    """The names that the text of a cell binds before it reads them; functions that it calls may read them earlier."""
+    first: dict[str, str] = {}
+    for word in dis.get_instructions(code):
+        if word.opname in BY_NAME:
+            first.setdefault(word.argval, word.opname)
+    return {name for name, how in first.items() if how == "STORE_NAME"}
+
+
 @functools.lru_cache(maxsize=1024)
 def is_users(module: str | None) -> bool:
     """Whether a module is the user's: the notebook, or a file that was not installed."""

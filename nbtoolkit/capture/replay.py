@@ -1,7 +1,6 @@
 """A twin of a training that has no function for a step: its cell is run again, and left at the step of the fork."""
 
 import contextlib
-import io
 import weakref
 from collections.abc import Callable
 from types import CodeType
@@ -18,8 +17,9 @@ from nbtoolkit.capture.changes import Changes, schedules_of
 from nbtoolkit.capture.copies import planned
 from nbtoolkit.capture.fork import Enough, Gate, begun, check_alone, check_extent, compare, resting
 from nbtoolkit.capture.rates import set_rate
-from nbtoolkit.capture.references import Name, Place, of_code
+from nbtoolkit.capture.references import Name, Place, bound_first, of_code
 from nbtoolkit.capture.run import Run
+from nbtoolkit.capture.silence import silent
 from nbtoolkit.capture.situation import Situation
 from nbtoolkit.capture.status import ended_by
 from nbtoolkit.capture.watch import Discovery, runs_by_optimizer, watching
@@ -47,17 +47,22 @@ class Start:
         execute: runs it.
         variable: name that a run of the cell gets when it begins, if any.
         only: the optimizer that is watched, if it is named; else all that the cell steps.
+        turned: told of the run of a fork when it begins, and what else is to be told of it.
     """
 
     def __init__(
         self, code: CodeType, namespace: dict[str, Any], execute: Callable[[], Any], variable: str = "",
-        only: Any = None,
+        only: Any = None, turned: Callable[[Run, Callable[[Run], None]], None] = lambda run, started: started(run),
     ) -> None:  # fmt: skip
         self._code, self.namespace, self.execute, self.variable = code, namespace, execute, variable
-        self.only = only
+        self.only, self.turned = only, turned
         self.watched = weakref.WeakSet(key for key in runs_by_optimizer if watching(key) is not None)  # by other runs
         self.runs: list[Run] = []  # that it began, in the order of their first steps
         self.situation = Situation(places=self.places(), strict=False)
+        unwound, written, bound = self.situation.unwound, self.situation.written, bound_first(code)
+        self.rebound = {name: namespace.get(name) for name in unwound + written if name in bound}  # by the cell, to new
+        self.situation.unwound = [name for name in unwound if name not in bound]
+        self.situation.written = [name for name in written if name not in bound]
 
     def began(self, run: Run) -> None:
         """The cell has begun a run, which can be forked while it goes on."""
@@ -224,7 +229,7 @@ def replay(
         again.goes_on(loop.optimizer, gate.child)
         if not _compared(run):
             gate.child.note("nothing recorded could show that the cell did again what it did")
-        started(gate.child)
+        start.turned(gate.child, started)
 
     now = Situation(*start.situation.objects, places=start.places(), strict=False)
     again = _Replay(start, run, at, changes, turn)
@@ -235,7 +240,7 @@ def replay(
             start.situation.stand_in()
             with (
                 contextlib.suppress(Enough, TrainingStopped),  # of the twin alone
-                contextlib.redirect_stdout(io.StringIO()),
+                silent(),
                 Discovery(start.namespace, again.began, besides=start.watched, instruments=_compared(run)),
             ):
                 start.execute()
@@ -243,20 +248,27 @@ def replay(
             error = raised
             raise
         finally:
-            again.close()
             child = again.gate.child if again.gate is not None else None
-            if child is not None and again.gate is not None:
-                again.gate.reached(child.step)
-                child.detach(ended_by(error))
-                child.subject = None
-            now.restore(error)
-            del now  # a traceback would keep it
+            try:
+                again.close()
+                if child is not None and again.gate is not None:
+                    again.gate.reached(child.step)
+            finally:  # whatever has failed or was interrupted so far
+                try:
+                    if child is not None:
+                        child.detach(ended_by(error))
+                        child.subject = None
+                finally:
+                    now.restore(error)
+                    del now  # a traceback would keep it
             if child is not None and again.gate is not None and run.steps is not None:
                 compare(run, child.name, again.gate.copies)
     if again.failure is not None:
         raise again.failure
     if child is None:
         made = 0 if again.shadow is None else again.shadow.step
+        if made == at:
+            raise WatchError(f"the cell makes no more steps after step {at}, and so leaves none to a fork.")
         raise WatchError(
             f"the cell, run again, made {made} steps of this optimizer and ended before step {at}; {USUAL}."
         )

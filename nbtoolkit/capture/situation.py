@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from nbtoolkit.capture import contents, iterators
+from nbtoolkit.capture import contents, files, iterators
 from nbtoolkit.capture.references import Place, is_users, of_function
 from nbtoolkit.errors import WatchError
 from nbtoolkit.numerics.random_states import of_generator
@@ -69,6 +69,7 @@ class Situation:
         self.generators: list[Any] = []
         self.left: list[str] = []
         self.unwound: list[str] = []  # iterators among them
+        self.written: list[str] = []  # open files
         self._undoes: list[tuple[str, Callable[[], None]]] = [
             ("the recording of gradients", contents.of_grad_mode()), ("random numbers", contents.of_random_numbers())
         ]  # fmt: skip
@@ -178,8 +179,10 @@ class Situation:
                 self._class(thing, path)
         elif isinstance(thing, OPEN) or is_users(kind.__module__):
             self._object(thing, path)
-        elif not isinstance(thing, ModuleType | Dataset | io.IOBase):
-            self._others(thing, kind, path)
+        elif not isinstance(thing, ModuleType | Dataset):
+            self.written += [path] * files.is_written(thing)
+            if not isinstance(thing, io.IOBase):
+                self._others(thing, kind, path)
 
     def _others(self, thing: Any, kind: type, path: str) -> None:
         """An object of somebody else's class."""

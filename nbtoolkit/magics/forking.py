@@ -7,6 +7,8 @@ from IPython.core.error import UsageError
 from nbtoolkit.magics import execute, grammar, words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nbtoolkit.capture import Run
     from nbtoolkit.capture.replay import Start
     from nbtoolkit.magics.landscape import LandscapeMagics
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
 WHICH = (
     "fork needs STEP, the name of a function that makes one step of the loop, or at=STEP to run the cell again up to "
     "there, if it began with %%landscape --forkable."
+)
+RUNNING = (
+    "the cell of {name} is still running, and at= is for one that has ended: leave at= out and ask from another "
+    "thread, or on the Board."
 )
 
 
@@ -29,11 +35,23 @@ def start(magics: "LandscapeMagics", command: grammar.Command, cell: str) -> "St
     except SyntaxError:  # it is the cell's own, and is told of when it runs
         return None
     only = shell.user_ns.get(command.words[1]) if command.words else None
-    return Start(code, shell.user_ns, lambda: execute.cell(shell, cell), command.options.get("variable", ""), only)
+    hidden = execute.Hidden(shell)
+
+    def again() -> None:
+        with magics.stream.cell(), hidden:  # what the cell announces is no business of the run it began
+            execute.cell(shell, cell)
+
+    def turned(child: "Run", started: "Callable[[Run], None]") -> None:
+        magics.stream.began(child)
+        with hidden.lifted():
+            started(child)
+
+    return Start(code, shell.user_ns, again, command.options.get("variable", ""), only, turned)
 
 
 def fork(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
     """Fork the current run by a function of the notebook, or by running its cell again; see `Run.fork`."""
+    from nbtoolkit.capture.again import Again
     from nbtoolkit.capture.changes import Changes
     from nbtoolkit.capture.fork import fork as forked
     from nbtoolkit.capture.forking import Fork, asked
@@ -47,7 +65,7 @@ def fork(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
         raise UsageError(WHICH)
 
     def started(child: "Run") -> None:
-        magics.stream.began(child)  # in a replay, which announces tasks as the cell did
+        magics.stream.began(child)
         if "variable" in command.options:
             magics.shell.user_ns[command.options["variable"]] = child
         if "--quiet" not in command.switches:
@@ -60,10 +78,11 @@ def fork(magics: "LandscapeMagics", command: grammar.Command) -> "Run":
     changes = Changes(*(settings.pop(key, None) for key in ("lr", "seed", "perturb")))
     if named:
         return forked(run, magics.dotted(named[0]), changes, started=started, **settings)
+    if isinstance(run.control.maker, Again):
+        raise UsageError(RUNNING.format(name=run.name))
     if magics.start is None or run not in magics.start.runs:
         raise UsageError(f"at= runs the cell of {run.name} again, whose start was not kept: %%landscape --forkable.")
-    with magics.stream.cell():  # what the cell announces is no business of the run it began
-        return replay(magics.start, run, settings.pop("at"), changes, started=started, **settings)
+    return replay(magics.start, run, settings.pop("at"), changes, started=started, **settings)
 
 
 def _settings(magics: "LandscapeMagics", pairs: list[str]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Announced:
 
     def began(self, run: "Run") -> None:
         """A run has begun; its first step comes next."""
-        if self.runs is not None:
+        if self.runs is not None and run not in self.runs:
             if self.name is not None and any(_same_model(run, other) for other in self.runs):
                 run.note(PIECES)
                 warnings.warn(f"nbtoolkit: {PIECES}", stacklevel=6)

@@ -40,7 +40,8 @@ def test_what_is_refused_changes_nothing(problem: problems.Problem, run: nbtoolk
     refused("seed=-1: expected a whole number", Fork(seed=-1))
     refused("perturb='much': expected the size", Fork(perturb="much"))
     refused("every=0: expected a whole number of steps between copies", Fork(every=0))
-    refused("name=7: expected the name", Fork(name=7))
+    for name in (7, " ", "two\nlines", "a\tb", "\x1b[1m"):
+        refused("name=.*: expected the name of the twin's run, a text in one line", Fork(name=name))
     refused("every=1 would keep 1000000001 copies", Fork(steps=10**9, every=1))
     with pytest.raises(WatchError, match="no fork of cnn is being made"):
         run.control.give(EndFork(), Answers())
