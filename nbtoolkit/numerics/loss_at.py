@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ NO_PAIR = (
     "returns its loss: probe=lambda model: ..."
 )
 NO_SCALAR = "the loss is {got}; expected a 0-d tensor, the mean over the examples of a batch: end it with .mean()"
+_turn = threading.RLock()  # random states and the kind of attention are the process's: two threads that kept them at
+# the same time would put back each other's
 
 
 class LossAt:
@@ -157,8 +160,9 @@ class LossAt:
     def undisturbed(self) -> Iterator[None]:
         """Random states as they were afterwards; attention that can be differentiated twice; nothing compiled."""
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
-        eager = torch.compiler.set_stance("force_eager") if _has_compiled(self.model) else contextlib.nullcontext()
-        with random_states.shared_kept(device), sdpa_kernel(SDPBackend.MATH), eager:
+        with _turn, random_states.shared_kept(device), sdpa_kernel(SDPBackend.MATH), contextlib.ExitStack() as stack:
+            if _has_compiled(self.model):
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
             for generator in random_states.shared(device):
                 generator.manual_seed(SEED)
             yield

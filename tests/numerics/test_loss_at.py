@@ -1,5 +1,6 @@
 """The loss of a probe: its forms, its weights, and what it refuses."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -138,3 +139,26 @@ def test_what_hides_its_outputs_is_refused() -> None:
     batch = (torch.zeros(2, 4), torch.zeros(2))
     with pytest.raises(ValueError, match="one tensor of outputs"):
         LossAt(Two(1, 1), [batch], F.mse_loss).outputs(batch, {"weight": torch.zeros(1)})
+
+
+def test_threads_that_measure_at_the_same_time_put_back_what_was() -> None:
+    case = cases.dropout()
+    within, entered, left = threading.Event(), threading.Event(), threading.Event()
+
+    def other() -> None:
+        within.wait(10)
+        with case.loss_at.undisturbed():
+            entered.set()
+            left.wait(10)
+
+    before, state = torch.backends.cuda.flash_sdp_enabled(), torch.get_rng_state()
+    thread = threading.Thread(target=other)
+    thread.start()
+    with case.loss_at.undisturbed():
+        within.set()
+        entered.wait(0.2)  # in vain
+        assert not torch.backends.cuda.flash_sdp_enabled()
+    left.set()
+    thread.join(10)
+    assert torch.backends.cuda.flash_sdp_enabled() == before
+    assert torch.equal(torch.get_rng_state(), state)
