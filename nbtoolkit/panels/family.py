@@ -92,7 +92,7 @@ def heights(
     low, high = low - room, high + room
     ends = (float(np.exp(low)), float(np.exp(high))) if scale == "log" else (float(low), float(high))
     lower, upper = y - np.nan_to_num(error), y + np.nan_to_num(error)
-    lower = lower[(lower > 0) | (scale != "log")]
+    lower = lower[(lower > y / 2) | (scale != "log")]  # a band that comes near 0 has no end on such an axis
     return reach(ends, (float(lower.min()) if lower.size else ends[0], float(upper.max())), scale)
 
 

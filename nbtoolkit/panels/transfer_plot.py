@@ -8,11 +8,11 @@ from bokeh.models import ColumnDataSource, HoverTool
 
 from nbtoolkit.analysis.grids import REASON, chosen, with_axes
 from nbtoolkit.analysis.sweeps import lr_transfer, optimum
-from nbtoolkit.panels.curve_family import APART
 from nbtoolkit.panels.family import FRAME, draw_family, heights, middle, shades
 from nbtoolkit.panels.grid_axis import GridAxis, draw_axis, grid_axis, headed, number
 from nbtoolkit.panels.look import axis_range, blank_figure, named, unit_label
 from nbtoolkit.panels.near_best import beyond, near_best
+from nbtoolkit.panels.phase_diagram import DECADE
 
 HEIGHT = 300
 SEEDS = "seed"
@@ -71,7 +71,7 @@ def figure(
         along: axis of the width.
         largest: whether large values are good.
         scale: of the y axis; by default what the variable declares, or logarithmic where small values are good and
-            these are positive and two decades apart.
+            these are positive and a decade apart.
 
     Raises:
         ValueError: there is no such variable or axis, or there are more.
@@ -86,7 +86,7 @@ def figure(
         names = [f"{third.name} {word}" if third.numbers else word for word in third.written]
     means = np.array([middle(curve)[0] for part in parts for curve in _curves(part, None, over, along)[0]])
     scale = scale or values.attrs.get("scale")
-    kept, scale = near_best(means, apart=APART, largest=largest, scale=scale)
+    kept, scale = near_best(means, apart=DECADE, largest=largest, scale=scale)
     settings: dict[str, Any] = {"over": over, "along": along, "largest": largest, "scale": scale}
     within = (float(kept.min()), float(kept.max())) if kept.size else None
     every = [_heights(columns(part, **settings), values.sizes[along], scale, within) for part in parts]

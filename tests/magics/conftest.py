@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 
 @pytest.fixture
@@ -51,3 +52,12 @@ def message(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> Call
         return lines[0]
 
     return run
+
+
+@pytest.fixture
+def outside() -> Iterator[Callable[[Any], None]]:
+    """Does something after each step of any optimizer."""
+    handles: list[Any] = []
+    yield lambda act: handles.append(register_optimizer_step_post_hook(lambda *_: act()))
+    for handle in handles:
+        handle.remove()

@@ -1,12 +1,10 @@
 """A fork of a cell that runs leaves its training, its tasks and what it shows alone, however the fork ends."""
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import nbtoolkit
 from nbtoolkit.capture.forking import Fork
@@ -48,15 +46,6 @@ for k in range(5):
     display(k)
     clear_output()
 """
-
-
-@pytest.fixture
-def outside() -> Iterator[Callable[[Any], None]]:
-    """Does something after each step of any optimizer."""
-    handles: list[Any] = []
-    yield lambda act: handles.append(register_optimizer_step_post_hook(lambda *_: act()))
-    for handle in handles:
-        handle.remove()
 
 
 def both(

@@ -1,11 +1,9 @@
 """A ``%%landscape --forkable`` cell forked while it runs: it is run again within itself, and goes on as if not."""
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import nbtoolkit
 from nbtoolkit.capture.forking import Fork, progress
@@ -40,15 +38,6 @@ DRAWN = (
 )
 
 Told = list[tuple[bool, str]]
-
-
-@pytest.fixture
-def outside() -> Iterator[Callable[[Any], None]]:
-    """Does something after each step of any optimizer."""
-    handles: list[Any] = []
-    yield lambda act: handles.append(register_optimizer_step_post_hook(lambda *_: act()))
-    for handle in handles:
-        handle.remove()
 
 
 def trained(

@@ -132,15 +132,18 @@ def test_a_curve_that_leaves_the_frame_is_named_where_it_does() -> None:
     assert np.diff(np.sort(ends["y"])).min() > 0.07 * (plot.y_range.end - plot.y_range.start)
 
 
-def test_seed_bands_are_within_the_frame() -> None:
+def test_seed_bands_are_within_the_frame_but_for_those_that_come_near_0_on_a_logarithmic_one() -> None:
     ds = curves(count=3)
     ds["loss"] += np.array([0.0, 0.1, 0.3])[:, None]
     drawn = curve_family.columns(ds)
     lower, upper = (np.array([drawn[f"y{i}"] + sign * drawn[f"error{i}"] for i in range(3)]) for sign in (-1, 1))
-    for scale, low in (("linear", lower.min()), ("log", lower[lower > 0].min())):
+    lines = (lower + upper) / 2
+    assert lower.min() < 0 < lower[lower > 0].min() < lines.min() / 3
+    for scale, low in (("linear", lower.min()), ("log", lower[lower > lines / 2].min())):
         plot = curve_family.figure(None, ds, scale=scale)
         assert plot.y_range.start < low
         assert plot.y_range.end > upper.max()
+        assert (plot.y_range.start > lower[lower > 0].min()) == (scale == "log")
 
 
 def test_isolines_of_a_coarse_grid_are_no_scraps() -> None:
