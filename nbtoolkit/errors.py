@@ -35,3 +35,8 @@ class TrainingStopped(BaseException):
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: where the loop was is no news to whoever has stopped it."""
         return [f"{type(self).__name__}: {self}"]
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return (str(error) or type(error).__name__).splitlines()[0]

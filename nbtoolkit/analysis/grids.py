@@ -8,14 +8,15 @@ if TYPE_CHECKING:
     import xarray
 
 __all__ = [
-    "LEFT", "REASON", "STEP", "WAITING", "chosen", "is_geometric", "numeric", "over_seeds", "positions", "waiting",
-    "with_axes",
+    "LEFT", "REASON", "SEEDS", "STEP", "WAITING", "chosen", "is_geometric", "numeric", "over_seeds", "positions",
+    "waiting", "with_axes",
 ]  # fmt: skip
 
 REASON = "reason"  # the variable that says why a cell is NaN
 WAITING = "not run yet"
 LEFT = (WAITING, "cancelled")  # reasons of cells that were never tried
 STEP = "step"
+SEEDS = "seed"  # the axis of repetitions
 ALIKE = 1e-6
 FAR = 4.0  # times: two values that are so far apart are geometric
 

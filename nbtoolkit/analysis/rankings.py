@@ -4,14 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbtoolkit.analysis.grids import chosen, over_seeds, with_axes
+from nbtoolkit.analysis.grids import SEEDS, chosen, over_seeds, with_axes
 
 if TYPE_CHECKING:
     import xarray
 
 __all__ = ["rank_agreement"]
 
-SEEDS = "seed"
 SOURCE = "Kendall (1945), The treatment of ties in ranking problems, Biometrika 33(3)"
 
 

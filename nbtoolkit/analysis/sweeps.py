@@ -4,7 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbtoolkit.analysis.grids import REASON, chosen, is_geometric, numeric, over_seeds, positions, waiting, with_axes
+from nbtoolkit.analysis.grids import (
+    REASON,
+    SEEDS,
+    chosen,
+    is_geometric,
+    numeric,
+    over_seeds,
+    positions,
+    waiting,
+    with_axes,
+)
 from nbtoolkit.analysis.parabola import lowest, vertex
 from nbtoolkit.analysis.seeds import CONFIDENCE, INTERVAL
 from nbtoolkit.store.schema import SCALES
@@ -13,8 +23,6 @@ if TYPE_CHECKING:
     import xarray
 
 __all__ = ["intervals", "lr_sensitivity", "lr_transfer", "optimum"]
-
-SEEDS = "seed"
 
 
 def optimum(

@@ -10,7 +10,7 @@ from nbtoolkit.bridges import grid as grids
 from nbtoolkit.bridges._extras import installed
 from nbtoolkit.bridges.kept import Kept
 from nbtoolkit.bridges.sweep import Sweep, SweepStatus
-from nbtoolkit.errors import LandscapeError
+from nbtoolkit.errors import LandscapeError, first_line
 from nbtoolkit.numerics import elsewhere
 from nbtoolkit.numerics.given import is_whole, shown
 
@@ -146,7 +146,7 @@ def _packed(train: Callable[..., Any]) -> bytes:
     try:
         return cloudpickle.dumps(train)
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        reason = first_line(error).rstrip(".")
         raise LandscapeError(
             f"{grids.name_of(train)}() cannot be sent to workers, nor what it refers to ({reason}); make such things "
             "within it."

@@ -15,11 +15,12 @@ from nbtoolkit.bridges import functions
 from nbtoolkit.bridges import grid as grids
 from nbtoolkit.bridges.cells import Cell, Values
 from nbtoolkit.bridges.grid import Grid, Point
-from nbtoolkit.errors import StoreError
+from nbtoolkit.errors import StoreError, first_line
 
 MARK = "nbtoolkit_sweep"
 VERSION = 1
 ABOUT = "sweep.json"
+UNUSABLE = "the store {place} cannot be used: {why}."
 DIGEST = "sha256"  # of a file's other words and its numbers
 SUFFIX = ".cell"
 CHANGED = (
@@ -58,7 +59,7 @@ class Kept:
         except StoreError:
             raise
         except Exception as error:
-            raise StoreError(f"the store {place} cannot be used: {_first_line(error)}.") from error
+            raise StoreError(UNUSABLE.format(place=place, why=first_line(error).rstrip("."))) from error
 
     def read(self, points: list[Point]) -> dict[int, Cell]:
         """The cells that are there, by their place among ``points``; what is damaged is not."""
@@ -210,12 +211,8 @@ def _folder(place: str | Path) -> _Local | _Remote:
     try:
         return _Remote(place) if isinstance(place, str) and "://" in place else _Local(Path(place).absolute())
     except Exception as error:  # no such protocol, or what it needs is not installed
-        raise StoreError(f"the store {place} cannot be used: {_first_line(error)}.") from error
+        raise StoreError(UNUSABLE.format(place=place, why=first_line(error).rstrip("."))) from error
 
 
 def _file(point: Point) -> str:
     return f"{grids.key(point)}{SUFFIX}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

@@ -14,7 +14,7 @@ from distributed import Client, Future
 from torch import Tensor
 
 from nbtoolkit.bridges.trained import Job, packed_of
-from nbtoolkit.errors import LandscapeError
+from nbtoolkit.errors import LandscapeError, first_line
 
 NOT_SENT = (
     "the model, its loss or the probe cannot be sent to workers ({why}); define them where workers can import them"
@@ -69,7 +69,7 @@ class Spread:
         try:
             packed = cloudpickle.dumps(function)
         except Exception as error:
-            why = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+            why = first_line(error).rstrip(".")
             raise LandscapeError(NOT_SENT.format(why=why)) from error
         job = Job(f"nbtoolkit-{uuid.uuid4().hex}", packed, own=self.own)
         self.client.register_plugin(job, name=job.name)

@@ -25,7 +25,7 @@ from nbtoolkit.capture import commands
 from nbtoolkit.capture.agreed import UNDECIDED, Agreed, End
 from nbtoolkit.capture.orders import Order
 from nbtoolkit.capture.waiting_line import Waiting, WaitingLine
-from nbtoolkit.errors import LandscapeError, WatchError
+from nbtoolkit.errors import LandscapeError, WatchError, first_line
 
 if TYPE_CHECKING:
     from nbtoolkit.capture.control import Answer
@@ -273,7 +273,7 @@ def unbegun(ranks: "Ranks | None", error: BaseException) -> None:
     """The first process does not watch after all: tell the others, which would watch for nobody."""
     if ranks is None or not ranks.writes:
         return
-    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    reason = first_line(error).rstrip(".")
     for rank in range(1, ranks.count):
         message = {"end": True, "unbegun": UNBEGUN.format(reason=reason)}
         ranks.mailbox.put(f"{ORDERS}{rank}", json.dumps(message).encode())

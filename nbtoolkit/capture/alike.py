@@ -67,10 +67,11 @@ def compared(told: Sequence[str]) -> str:
     """What differs between what the processes say, by rank; empty if nothing does."""
     given = [json.loads(one) for one in told]
     instruments = [one["instruments"] for one in given]
+    differ = {key: len({one[key] for one in given}) > 1 for key in ("probe", "budget")}
     what = [
         f"{key} ({_by_rank([words(one[key]) for one in given])})"
         for key, words in (("probe", lambda is_there: "one" if is_there else "none"), ("budget", str))
-        if len({one[key] for one in given}) > 1
+        if differ[key]
     ]
     names = []
     for name in dict.fromkeys(name for one in instruments for name in one):
@@ -84,7 +85,6 @@ def compared(told: Sequence[str]) -> str:
         what.append(f"their order ({_by_rank([', '.join(one) for one in orders])})")
     if not what:
         return ""
-    differ = {key: len({one[key] for one in given}) > 1 for key in ("probe", "budget")}
     return json.dumps({"what": what, "names": names, **differ})
 
 

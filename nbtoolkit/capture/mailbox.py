@@ -9,6 +9,8 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from nbtoolkit.errors import first_line
+
 if TYPE_CHECKING:
     from torch.distributed import Store
 
@@ -82,8 +84,3 @@ class Mailbox:
     def lose(self, reason: str) -> None:
         """Nothing more comes or goes."""
         self.lost = f"the job's key-value store: {reason}"
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nbtoolkit.capture import shards
-from nbtoolkit.capture.mailbox import Mailbox, connection, first_line
-from nbtoolkit.errors import WatchError
+from nbtoolkit.capture.mailbox import Mailbox, connection
+from nbtoolkit.errors import WatchError, first_line
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup, Store

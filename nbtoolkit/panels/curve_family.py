@@ -6,7 +6,7 @@ import numpy as np
 from bokeh.models import ColumnDataSource, HoverTool
 
 from nbtoolkit.analysis.curves import minmax
-from nbtoolkit.analysis.grids import REASON, STEP, chosen, with_axes
+from nbtoolkit.analysis.grids import REASON, SEEDS, STEP, chosen, with_axes
 from nbtoolkit.panels.family import draw_family, heights, middle
 from nbtoolkit.panels.grid_axis import GridAxis, draw_axis, grid_axis, headed, number
 from nbtoolkit.panels.look import DRAWN, axis_range, blank_figure, unit_label
@@ -14,7 +14,6 @@ from nbtoolkit.panels.near_best import near_best, near_best_lines
 from nbtoolkit.panels.outside import mark_outside
 
 HEIGHT = 280
-SEEDS = "seed"
 APART = 100  # times: positive values so far apart are drawn on a logarithmic axis
 
 

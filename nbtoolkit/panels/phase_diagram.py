@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from bokeh.models import ColumnDataSource, HoverTool
 
-from nbtoolkit.analysis.grids import LEFT, REASON, WAITING, chosen, over_seeds, with_axes
+from nbtoolkit.analysis.grids import LEFT, REASON, SEEDS, WAITING, chosen, over_seeds, with_axes
 from nbtoolkit.panels.colours import bar, colours
 from nbtoolkit.panels.grid_axis import draw_axis, grid_axis, headed, number
 from nbtoolkit.panels.heatmap import limits
@@ -15,7 +15,6 @@ from nbtoolkit.panels.near_best import beyond, near_best
 from nbtoolkit.panels.plane import Plane
 
 HEIGHT = 340
-SEEDS = "seed"
 DECADE = 10  # times: positive values so far apart have logarithmic colours
 NO_VALUE = "it gave no number"
 PAINT = ("fill_color", "line_color")  # the same, so that nothing shows between cells

@@ -4,11 +4,10 @@ from typing import Any
 
 from bokeh.layouts import column
 
-from nbtoolkit.analysis.grids import REASON, STEP, numeric
+from nbtoolkit.analysis.grids import REASON, SEEDS, STEP, numeric
 from nbtoolkit.panels import curve_family, phase_diagram, transfer_plot
 from nbtoolkit.panels.grid_axis import number
 
-SEEDS = "seed"
 RATES, WIDTHS = ("lr", "learning_rate", "eta"), ("width", "d_model", "hidden", "channels")
 GAINS = ("accuracy", "acc", "reward", "r2", "auc")  # words of what is the better the larger it is
 MOST = 4  # variables beneath each other

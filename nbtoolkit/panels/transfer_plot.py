@@ -6,7 +6,7 @@ import numpy as np
 from bokeh.layouts import row
 from bokeh.models import ColumnDataSource, HoverTool
 
-from nbtoolkit.analysis.grids import REASON, chosen, with_axes
+from nbtoolkit.analysis.grids import REASON, SEEDS, chosen, with_axes
 from nbtoolkit.analysis.sweeps import lr_transfer, optimum
 from nbtoolkit.panels.family import FRAME, draw_family, heights, middle, shades
 from nbtoolkit.panels.grid_axis import GridAxis, draw_axis, grid_axis, headed, number
@@ -15,7 +15,6 @@ from nbtoolkit.panels.near_best import beyond, near_best
 from nbtoolkit.panels.phase_diagram import DECADE
 
 HEIGHT = 300
-SEEDS = "seed"
 BESIDE = 4  # figures
 
 
